@@ -1,0 +1,115 @@
+"""`star check` and `star sql`: invariants, and any question to the tables."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import typer
+
+from pipeline.cli.commands import add
+from pipeline.cli.context import known_experiment, store_of
+from pipeline.cli.terminal import clean, interactive, print_json, print_table, say
+
+PANEL = "Look"
+
+
+class Format(StrEnum):
+    """How `star sql` writes its rows."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    add(app, check, PANEL, "star check", "star check gsm8k --round 2", "star check --json")
+    add(
+        app,
+        sql,
+        PANEL,
+        'star sql "select * from rounds_summary"',
+        'star sql "select origin, outcome, count(*) from current_rationales group by all" --format csv',
+        'star sql "show tables"',
+    )
+
+
+def check(
+    ctx: typer.Context,
+    experiment: str | None = typer.Argument(None, help="Name of the experiment. Default: all."),
+    round_: int | None = typer.Option(None, "--round", min=0, help="Only this round."),
+    limit: int = typer.Option(5, min=1, help="Offending rows shown per check."),
+    json: bool = typer.Option(False, "--json", help="All offending rows as JSON on stdout."),
+) -> None:
+    """Check the invariants: training rows are verified, canonical, not held out; counts add up; and so on.
+
+    Leaves with 70 if a row offends.
+    """
+    from pipeline.store.checks import CHECKS, run_checks
+
+    store = store_of(ctx)
+    if experiment is None:
+        names = [row["experiment"] for row in store.rows("all_experiments")]
+    else:
+        names = [known_experiment(store, experiment)]
+    offences = [(name, offence) for name in names for offence in run_checks(store, name, round_)]
+    if json:
+        print_json(
+            [{"experiment": name, "check": offence.check, "row": offence.row} for name, offence in offences]
+        )
+    else:
+        for name in names:
+            _print_checks(name, [offence for owner, offence in offences if owner == name], CHECKS, limit)
+        experiments = "1 experiment" if len(names) == 1 else f"{len(names)} experiments"
+        say(f"{experiments}, {len(CHECKS)} invariants each: {len(offences)} offending rows")
+    if offences:
+        raise typer.Exit(70)
+
+
+def _print_checks(experiment: str, offences: Sequence[Any], checks: Sequence[str], limit: int) -> None:
+    print(f"{experiment}")
+    for name in checks:
+        mine = [offence for offence in offences if offence.check == name]
+        print(f"  {'FAILED' if mine else 'ok    '}  {name.replace('_', ' ')}")
+        for offence in mine[:limit]:
+            print("          " + clean(", ".join(f"{key}={value!r}" for key, value in offence.row.items())))
+        if len(mine) > limit:
+            print(f"          and {len(mine) - limit:,} more; all of them: star check {experiment} --json")
+
+
+def sql(
+    ctx: typer.Context,
+    query: str = typer.Argument(metavar="QUERY", help="One SQL query, as DuckDB understands it."),
+    form: Format = typer.Option(Format.TABLE, "--format", help="How rows are written."),
+    limit: int | None = typer.Option(None, min=1, help="Write at most this many rows."),
+    json: bool = typer.Option(False, "--json", help="As --format json."),
+) -> None:
+    """Ask the tables: read-only, on a snapshot, so that nothing waits and nothing can be changed.
+
+    Tables and views: experiments, rounds, rounds_summary, stage_runs, current_problems, current_rationales
+    (with verdicts), current_training_rows, current_rejections, current_evaluations, current_checkpoints.
+    """
+    columns, rows = store_of(ctx).query_readonly(query)
+    shown = rows[:limit] if limit else rows
+    if json or form is Format.JSON:
+        print_json([dict(zip(columns, row, strict=True)) for row in shown])
+        return
+    if form is Format.CSV:
+        _write_csv(columns, shown)
+        return
+    print_table(columns, shown)
+    cut = f", {len(shown):,} shown" if len(shown) < len(rows) else ""
+    say(f"{len(rows):,} rows{cut}")
+
+
+def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """CSV on stdout; cleaned where a terminal reads it, as it is where a file or program does."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(
+            [clean(str(value)) if interactive() and value is not None else value for value in row]
+        )

@@ -1,0 +1,334 @@
+"""The config of an experiment, section by section in the order of a round."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from pipeline.config.engines import EngineConfig
+from pipeline.config.graders import GraderConfig
+from pipeline.config.problems import ProblemsConfig
+from pipeline.config.section import Section, option
+from pipeline.config.tiny_base import TinyBase
+from pipeline.records import PromptStyle, Split
+
+
+class ModelConfig(Section):
+    """The base model: round 0, and where training starts from."""
+
+    base: str = option()
+    """Hub id (`Qwen/Qwen2.5-0.5B`), a folder with safetensors weights, or `tiny` to pretrain the one
+    below."""
+    revision: str | None = option(None)
+    """Commit of the hub repository."""
+    tiny: TinyBase | None = option(None)
+    """How to pretrain a small local base; cached under the home by the digest of this section."""
+
+    @model_validator(mode="after")
+    def _tiny_is_described(self) -> ModelConfig:
+        if (self.base == "tiny") != (self.tiny is not None):
+            raise ValueError("model.base is 'tiny' exactly when model.tiny describes it")
+        return self
+
+
+class ExemplarConfig(Section):
+    """One worked example."""
+
+    question: str = option()
+    rationale: str = option()
+    """The reasoning, its answer line last."""
+    answer: str = option()
+    choices: dict[str, str] = option(default_factory=dict)
+
+
+class PromptsConfig(Section):
+    """How questions, hints and exemplars are laid out. `{question}`, `{choices}` and `{hint}` are
+    replaced."""
+
+    chat: bool = option(False)
+    """Use the tokenizer's chat template: exemplars become turns, the end-of-turn token stops and is
+    trained."""
+    system: str | None = option(None)
+    """System message of a chat prompt."""
+    question: str = option("Q: {question}\nA:")
+    """The canonical question."""
+    hinted_question: str = option("Q: {question} ({hint})\nA:")
+    """The question as shown when rationalizing; `{hint}` is the gold answer (paper, section 3.3)."""
+    choice: str = option("({key}) {text}")
+    """One line of `{choices}`."""
+    hinted_choice: str = option("({key}) {text} (CORRECT)")
+    """The line of the right choice when rationalizing, as in the paper's figure 2."""
+    completion_prefix: str = option(" ")
+    """What stands between a plain prompt and the text of a rationale."""
+    separator: str = option("\n\n")
+    """Between exemplars of a plain prompt."""
+    answer_line: str | None = option(None)
+    """Regular expression of a line that completes an answer (`####.*`): a text ends after the first such
+    line."""
+    few_shot: tuple[ExemplarConfig, ...] = option(())
+    """Exemplars of the generation prompt, and, with hints, of the rationalization prompt. A train problem
+    with
+    the question of an exemplar leaves the pool."""
+    hinted_few_shot: tuple[ExemplarConfig, ...] | None = option(None)
+    """Exemplars of the rationalization prompt. None: those of `few_shot`."""
+
+
+class GenerateConfig(Section):
+    """Model n-1 writes rationales for train problems."""
+
+    problems: int | None = option(None, ge=1, triggerable=True)
+    """Problems per round, redrawn by seed; None: all."""
+    balanced: bool = option(False)
+    """Draw equally many problems of each difficulty, as far as they go, instead of in their proportion."""
+    samples: int = option(1, ge=1, le=1024, triggerable=True)
+    """Samples per problem. The paper uses 1, greedy."""
+    temperature: float = option(0.0, ge=0, le=5, triggerable=True)
+    """0 is greedy, as in the paper; more than one sample needs more than 0."""
+    top_p: float = option(1.0, gt=0, le=1, triggerable=True)
+    """Smallest set of tokens whose probability reaches this; 1 is off."""
+    top_k: int = option(0, ge=0, triggerable=True)
+    """Most likely tokens to draw from; 0 is off."""
+    max_tokens: int = option(256, ge=1, triggerable=True)
+    """Longest completion, in tokens. A text that reaches it without a complete answer is cut off."""
+    stop: tuple[str, ...] = option(())
+    """Strings that end a text, beside the end token."""
+    few_shot: Literal["always", "round_1", "never"] = option("always", triggerable=True)
+    """When exemplars stand before the question. The paper keeps them in every round's sampling."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> GenerateConfig:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"generate.samples is {self.samples} at temperature 0: all samples of a problem would be "
+                "equal; set generate.temperature above 0 or generate.samples to 1"
+            )
+        return self
+
+
+class VerifyConfig(Section):
+    """Graders decide which rationales are correct."""
+
+    grader: GraderConfig = option()
+    """The grader whose verdict decides."""
+    second_grader: GraderConfig | None = option(None)
+    """Grades every attempt too, decides nothing: the share of attempts on which the two differ is reported
+    each
+    round, and `decide.max_disagreement` can stop the run. Its name must differ from the grader's."""
+    workers: int = option(2, execution=True, ge=1)
+    """Grading processes."""
+
+    @model_validator(mode="after")
+    def _graders_have_names_of_their_own(self) -> VerifyConfig:
+        if self.second_grader is not None and self.second_grader.name == self.grader.name:
+            raise ValueError(
+                f"verify.grader and verify.second_grader are both named {self.grader.name!r}: their verdicts "
+                "could not be told apart; set verify.second_grader.name, for example to 'second'"
+            )
+        return self
+
+
+class RationalizeConfig(Section):
+    """Problems without a kept rationale are shown again with their answer (paper, section 3.3)."""
+
+    enabled: bool = option(True, triggerable=True)
+    when: Literal["none_correct", "pass_rate_below"] = option("none_correct")
+    """`none_correct`: no generated sample is correct (paper). `pass_rate_below`: their share is below
+    `below`."""
+    below: float = option(0.5, gt=0, le=1)
+    """Pass rate for `pass_rate_below`."""
+    share: float = option(1.0, gt=0, le=1, triggerable=True)
+    """Share of those problems that are rationalized, drawn by seed."""
+    model: Literal["previous", "base"] = option("previous")
+    """Who writes: model n-1 as in the paper, or the base."""
+    samples: int = option(1, ge=1, le=1024, triggerable=True)
+    """Samples per problem."""
+    temperature: float = option(0.0, ge=0, le=5, triggerable=True)
+    """0 is greedy."""
+    top_p: float = option(1.0, gt=0, le=1)
+    top_k: int = option(0, ge=0)
+    max_tokens: int | None = option(None, ge=1)
+    """None: as `generate.max_tokens`."""
+    regenerate: bool = option(False)
+    """Test every correct rationalized text: without the hint and its last line, does the model finish it with
+    the right answer? The sub-score `regenerates` (1 or 0) is recorded, and excludes a row where
+    `select.exclude_flagged` names it. A text of one line is not tested."""
+    few_shot: bool = option(True)
+    """Whether hinted exemplars stand before the question (where there are any)."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> RationalizeConfig:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"rationalize.samples is {self.samples} at temperature 0: all samples would be equal; "
+                "set rationalize.temperature above 0 or rationalize.samples to 1"
+            )
+        return self
+
+
+class SelectConfig(Section):
+    """Which attempts become training rows. What is left out is recorded with its reason."""
+
+    filter: Literal["verified", "none"] = option("verified", triggerable=True)
+    """`verified` keeps what the grader called correct. `none` keeps everything complete: the unfiltered
+    control."""
+    min_correct: int = option(1, ge=1)
+    """Problems with fewer correct generated samples give no generated rows."""
+    per_problem: int = option(1, ge=1, triggerable=True)
+    """Rows a problem gives at most in one round."""
+    choose: Literal["first", "random", "shortest", "highest_logprob", "distinct_equations"] = option("first")
+    """Which of several. `distinct_equations` takes one per list of equations, as RFT (arXiv 2308.01825)."""
+    duplicates: bool = option(False)
+    """Keep texts of one problem that are equal but for case and spaces."""
+    cut_off: bool = option(False)
+    """Keep texts that hit the token limit before a complete answer."""
+    leak_phrases: tuple[str, ...] = option(("the given answer", "the hint", "(CORRECT)", "work backwards"))
+    """A rationalized text that contains one (whatever the case) has leaked its hint and is left out."""
+    exclude_flagged: tuple[str, ...] = option(())
+    """Sub-scores of a `multi` grader (its rationale-quality parts, say), or `regenerates`, that leave out
+    a row in which they are 0. Those not named here only mark: their rates are reported every round."""
+    max_rationalized_share: float = option(1.0, ge=0, le=1)
+    """Rationalized rows are at most this share of the set; the rest is left out at random by seed."""
+    reuse_rounds: int | Literal["all"] = option(0)
+    """Also train on rows kept in this many earlier rounds. 0 is the paper."""
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (arXiv 2106.09685), merged into the weights for generation."""
+
+    r: int = option(16, ge=1)
+    alpha: int = option(32, ge=1)
+    dropout: float = option(0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] | Literal["all-linear"] = option("all-linear")
+
+
+class TrainConfig(Section):
+    """Supervised fine-tuning on the selected rows, loss on the completion and its end token only."""
+
+    start: Literal["base", "previous"] = option("base", triggerable=True)
+    """Where each round starts from. The paper restarts from the base to avoid overfitting."""
+    schedule: Literal["epochs", "paper", "steps"] = option("epochs")
+    """`epochs`: passes over the rows. `paper`: 40 steps in round 1, 20% more each round, constant rate after
+    100 warm-up steps at most half the run (paper, appendix H). `steps`: `steps` growing by `growth`."""
+    epochs: float = option(2.0, gt=0, triggerable=True)
+    """Passes over the rows, for `epochs`."""
+    steps: int = option(100, ge=1)
+    """Optimizer steps of round 1, for `steps`."""
+    growth: float = option(1.2, ge=1)
+    """Factor per round on the steps, for `steps`."""
+    max_epochs: float = option(50.0, gt=0)
+    """More passes over the rows than this are cut down to it, and said."""
+    batch_size: int = option(32, ge=1)
+    """Rows per optimizer step."""
+    micro_batch_size: int | None = option(None, ge=1, execution=True)
+    """Rows per forward pass; gradients are accumulated up to `batch_size`. None: the whole batch."""
+    length_window: int = option(1, ge=1)
+    """Batches that are cut from one draw sorted by length, so that rows of like length share a batch and
+    little is padded. 1: every batch is a free draw. On the demo's rows 8 took a third less time and cost 1 to
+    9 points of held-out accuracy: batches of one length are less mixed."""
+    learning_rate: float = option(1e-5, gt=0, triggerable=True)
+    lr_schedule: Literal["constant", "linear", "cosine"] = option("cosine")
+    """After warm-up."""
+    warmup_ratio: float = option(0.1, ge=0, lt=1)
+    """Share of the steps with a rising rate."""
+    weight_decay: float = option(0.0, ge=0)
+    beta2: float = option(0.999, gt=0, lt=1)
+    """Second AdamW beta."""
+    max_grad_norm: float = option(1.0, gt=0)
+    max_length: int = option(1024, ge=8)
+    """Longest row in tokens; a longer one is left out, never truncated."""
+    precision: Literal["auto", "float32", "bfloat16"] = option("auto")
+    """`auto`: bfloat16 on a GPU, float32 on a CPU."""
+    gradient_checkpointing: bool = option(False, execution=True)
+    lora: LoraConfig | None = option(None)
+    """None trains all weights."""
+    keep: Literal["best", "last", "all"] = option("all", execution=True)
+    """Which checkpoints stay on disk after each round; the best by dev accuracy, the newest and those still
+    needed always stay."""
+    threads: int = option(1, ge=1, execution=True)
+    """CPU threads of the training process."""
+
+
+class PassAtK(Section):
+    """Sampled evaluation beside the greedy one, for unbiased pass@k (arXiv 2107.03374) and maj@k."""
+
+    samples: int = option(8, ge=2)
+    temperature: float = option(0.7, gt=0)
+    top_p: float = option(1.0, gt=0, le=1)
+    top_k: int = option(0, ge=0)
+
+
+class EvaluateConfig(Section):
+    """Accuracy of every round on problems it never trains on; greedy, one prompt for every round."""
+
+    splits: tuple[Split, ...] = option((Split.DEV, Split.EVAL))
+    """Splits measured, those without problems left out."""
+    limit: int | None = option(None, ge=1)
+    """Problems per split, drawn by seed; None: all."""
+    style: Literal[PromptStyle.ZERO_SHOT, PromptStyle.FEW_SHOT] = option(PromptStyle.ZERO_SHOT)
+    """The evaluation prompt of every round. Round 0 is measured in both styles where there are exemplars, and
+    gains are quoted against the better."""
+    max_tokens: int | None = option(None, ge=1)
+    """None: as `generate.max_tokens`."""
+    pass_at_k: PassAtK | None = option(None)
+    """None: greedy only."""
+    confidence: float = option(0.95, gt=0.5, lt=1)
+    """Of the intervals (Wilson)."""
+
+
+class DecideConfig(Section):
+    """When the loop ends before its rounds are up."""
+
+    patience: int | None = option(None, ge=1)
+    """Stop when the best dev accuracy has not risen by `min_gain` for this many rounds; None: never."""
+    min_gain: float = option(0.0, ge=0, le=1)
+    """Smallest rise of dev accuracy that counts."""
+    max_cut_off: float = option(1.0, gt=0, le=1)
+    """Gate: stop when more than this share of generated texts is cut off."""
+    max_ungraded: float = option(1.0, gt=0, le=1)
+    """Gate: stop when more than this share of attempts is ungraded."""
+    max_disagreement: float = option(1.0, gt=0, le=1)
+    """Gate: stop when `verify.second_grader` differs from the grader on more than this share of attempts."""
+
+
+class ExperimentConfig(Section):
+    """All of an experiment. `star config CONFIG` prints it resolved, with where each value came from."""
+
+    description: str = option("", execution=True)
+    """One sentence for people."""
+    experiment: str | None = option(None, execution=True, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name of the experiment. None: the name of the config file."""
+    seed: int = option(0, ge=0, triggerable=True)
+    """Seed of everything drawn."""
+    rounds: int = option(3, ge=0, le=1000, execution=True, triggerable=True)
+    """Rounds after round 0."""
+    shards: int = option(1, ge=1, le=4096, execution=True, triggerable=True)
+    """Parts that the sharded stages are split into."""
+    model: ModelConfig = option()
+    problems: ProblemsConfig = option()
+    prompts: PromptsConfig = option(default_factory=PromptsConfig)
+    engine: EngineConfig = option(default_factory=EngineConfig)
+    generate: GenerateConfig = option(default_factory=GenerateConfig)
+    verify: VerifyConfig = option()
+    rationalize: RationalizeConfig = option(default_factory=RationalizeConfig)
+    select: SelectConfig = option(default_factory=SelectConfig)
+    train: TrainConfig = option(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = option(default_factory=EvaluateConfig)
+    decide: DecideConfig = option(default_factory=DecideConfig)
+
+
+IDENTITY = (
+    "seed",
+    "model",
+    "problems",
+    "prompts",
+    "engine",
+    "generate",
+    "verify",
+    "rationalize",
+    "select",
+    "train",
+    "evaluate",
+    "decide",
+)
+"""The parts of a config that make an experiment what it is; the rest are execution settings."""

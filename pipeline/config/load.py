@@ -1,0 +1,222 @@
+"""Read a config: YAML, then `key=value` overrides, then validation, remembering where values came from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config.experiment import ExperimentConfig
+from pipeline.config.section import has_mark
+from pipeline.errors import ConfigError
+from pipeline.paths import package_data, validate_experiment
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A validated config, its experiment name, and the origin of every value that is not a default."""
+
+    config: ExperimentConfig
+    experiment: str
+    path: Path
+    origins: Mapping[str, str]
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), *, experiment: str | None = None) -> LoadedConfig:
+    """Load and validate `path`; `overrides` are `dotted.key=value` with YAML values, the last one wins.
+
+    A bare name such as `gsm8k` means the shipped config of that name. Raises ConfigError, naming the key,
+    its value and what was expected.
+    """
+    file = _find(path)
+    data = _read_yaml(file)
+    origins = {key: str(path) for key in _leaves(data)}
+    for override in overrides:
+        key, value = _split_override(override)
+        _set(data, key, value)
+        origins = {known: origin for known, origin in origins.items() if not known.startswith(f"{key}.")}
+        origins[key] = "--set"
+    config = validate(data, source=str(path))
+    if config.problems.data_dir is None:
+        config = _with_data_dir(config, file.parent)
+    else:
+        config = _with_data_dir(config, Path(config.problems.data_dir).expanduser())
+    name = experiment or config.experiment or file.stem.replace("_", "-")
+    return LoadedConfig(config, validate_experiment(name), file, origins)
+
+
+def with_overrides(config: ExperimentConfig, overrides: Sequence[str], source: str) -> ExperimentConfig:
+    """`config` with `dotted.key=value` changes, validated again; ConfigError as `load_config`."""
+    data = config.model_dump(mode="json")
+    for override in overrides:
+        _set(data, *_split_override(override))
+    return validate(data, source=source) if overrides else config
+
+
+def validate(data: Mapping[str, Any], source: str) -> ExperimentConfig:
+    """The config described by `data`, or ConfigError with a line for each thing wrong."""
+    try:
+        return ExperimentConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(dict(item)) for item in error.errors()]
+        raise ConfigError(
+            f"{source} is not a valid config:\n"
+            + "\n".join(f"  {line}" for line in lines)
+            + "\nsee `star config --schema` for every field with its documentation"
+        ) from None
+
+
+def stage_config(config: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
+    """The named parts (`generate`, `prompts.chat`) of a config that decide what comes out.
+
+    Execution settings (device, batch size, paths, ...) are left out, so that a digest of the result does not
+    change with the machine.
+    """
+    parts: dict[str, Any] = {}
+    for key in keys:
+        value: Any = config
+        for name in key.split("."):
+            value = getattr(value, name)
+        parts[key] = _content(value)
+    return parts
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        kind = type(value)
+        return {
+            name: _content(getattr(value, name))
+            for name in kind.model_fields
+            if not has_mark(kind, name, "execution")
+        }
+    if isinstance(value, Mapping):
+        return {str(name): _content(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_content(item) for item in value]
+    return value
+
+
+def _find(path: Path) -> Path:
+    if path.is_file():
+        return path.resolve()
+    shipped = package_data("configs") / f"{path.name.removesuffix('.yaml')}.yaml"
+    if path.parent in (Path("."), Path("configs")) and shipped.is_file():
+        return shipped
+    raise ConfigError(
+        f"config {str(path)!r} not found; expected a YAML file or the name of a shipped config "
+        f"({', '.join(sorted(file.stem for file in package_data('configs').glob('*.yaml')))})"
+    )
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{file} holds {type(data).__name__}; expected a mapping with model, problems, verify, ..."
+        )
+    return data
+
+
+def _split_override(override: str) -> tuple[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"override {override!r} is not of the form key=value, for example generate.samples=4"
+        )
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML: {error}") from None
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = data.get(parent)
+        if not isinstance(inner, dict):
+            inner = {}
+            data[parent] = inner
+        data = inner
+    data[last] = value
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _with_data_dir(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
+    problems = config.problems.model_copy(update={"data_dir": str(folder.resolve())})
+    return config.model_copy(update={"problems": problems})
+
+
+def _explain(error: dict[str, Any]) -> str:
+    location = [str(part) for part in error["loc"]]
+    written, beside = _as_written(location)
+    key = ".".join(written)
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(location[-1], beside, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{key}: unknown key{hint}"
+    if error["type"] == "missing":
+        return f"{key}: required, but missing"
+    shown = repr(error.get("input"))
+    return f"{key}: {error['msg']} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
+
+
+def _as_written(location: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The keys of a pydantic error location as the config has them, and the known keys beside the last one.
+
+    Where a section is one of several kinds, pydantic puts the kind into the location
+    (`verify.grader.math.x`).
+    """
+    written: list[str] = []
+    sections: list[type[BaseModel]] = [ExperimentConfig]
+    entry = False  # whether the next name is a key or an index, and so no field
+    for name in location[:-1]:
+        of_kind = [section for section in sections if len(sections) > 1 and name in _kinds(section)]
+        if of_kind and not entry:
+            sections = of_kind
+            continue
+        written.append(name)
+        types = [
+            section.model_fields[name].annotation for section in sections if name in section.model_fields
+        ]
+        if types and not entry:
+            sections = [section for annotation in types for section in _sections_in(annotation)]
+            entry = any(_has_entries(annotation) for annotation in types)
+        else:
+            entry = False
+    known = {name for section in sections for name in section.model_fields}
+    return [*written, location[-1]], sorted(known)
+
+
+def _kinds(section: type[BaseModel]) -> tuple[str, ...]:
+    """What tells a section from the others of its union: the value of its `kind` or `type`."""
+    fields = [section.model_fields[name] for name in ("kind", "type") if name in section.model_fields]
+    return tuple(str(value) for field in fields for value in get_args(field.annotation))
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field's type mentions, inside of unions, lists and mappings too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
+
+
+def _has_entries(annotation: Any) -> bool:
+    """Whether a field's type is a mapping or a sequence (or may be one)."""
+    if get_origin(annotation) in (dict, list, tuple):
+        return True
+    return any(get_origin(part) in (dict, list, tuple) for part in get_args(annotation))

@@ -1,0 +1,58 @@
+"""Engines write: requests in, completions out as they finish."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline.config.engines import EngineConfig
+from pipeline.engines.base import Engine
+from pipeline.errors import ConfigError
+from pipeline.progress import Progress
+
+__all__ = ["Engine", "open_engine", "resolve_kind"]
+
+
+def resolve_kind(config: EngineConfig) -> str:
+    """`vllm`, `transformers` or `scripted`: what `auto` means here, else what the config says.
+
+    ConfigError where vllm is asked for and not installed.
+    """
+    if config.kind == "vllm" and find_spec("vllm") is None:
+        raise ConfigError(
+            "engine.kind is vllm, but vllm is not installed; "
+            "run: pip install 'star-pipeline[vllm]', or set engine.kind: auto"
+        )
+    if config.kind != "auto":
+        return config.kind
+    return "vllm" if find_spec("vllm") is not None and _cuda_wanted(config) else "transformers"
+
+
+def _cuda_wanted(config: EngineConfig) -> bool:
+    if config.device == "cpu":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def open_engine(
+    config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool, progress: Progress
+) -> Engine:
+    """The engine of a config, its model loaded; use it with `contextlib.closing`.
+
+    ModelLoadError where the model cannot be loaded, ConfigError where the config asks for what is not there.
+    """
+    kind = resolve_kind(config)
+    if kind == "scripted":
+        from pipeline.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(config, model_hash=model_hash)
+    if kind == "vllm":
+        from pipeline.engines.vllm_engine import VllmEngine
+
+        progress.note(f"loading {model_path.name} into vllm")
+        return VllmEngine(config, model_path, model_hash=model_hash, chat=chat)
+    from pipeline.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(config, model_path, model_hash=model_hash, chat=chat)

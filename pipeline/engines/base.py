@@ -1,0 +1,36 @@
+"""What an engine is: requests in, completions out as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from pipeline.records import Completion, Request, Sampling
+
+
+class Engine(Protocol):
+    """Turns requests into completions. `kind`, `model_hash`, `device` and `versions` say who wrote a row.
+
+    `context` is the number of tokens that prompt and completion may fill together.
+    """
+
+    kind: str
+    model_hash: str
+    device: str
+    versions: dict[str, str]
+    context: int
+
+    def groups(self, requests: Sequence[Request]) -> list[tuple[Request, ...]]:
+        """Sets that must be asked for whole for results to repeat bit by bit; a function of the full list.
+
+        Floating-point results depend on what else is in a batch, so a batch killed half-way is asked again
+        as a whole. One request each where the engine promises no such thing.
+        """
+
+    def complete(
+        self, groups: Sequence[tuple[Request, ...]], sampling: Sampling
+    ) -> Iterator[list[Completion]]:
+        """Whole groups as they finish, in any order; several finished groups may come in one list."""
+
+    def close(self) -> None:
+        """Free the model's memory. Safe to call twice."""

@@ -1,0 +1,5 @@
+"""Child processes that never outlive us: stages, training, workers and servers run in them."""
+
+from pipeline.process.child import ChildTimeoutError, LastLines, run_child
+
+__all__ = ["ChildTimeoutError", "LastLines", "run_child"]

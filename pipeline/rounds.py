@@ -1,0 +1,187 @@
+"""The stages of a round, as data. The command line and the DAG both read this list; no logic lives here.
+
+prepare > generate > verify > rationalize > verify > select > train > evaluate > verify > check > decide
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.config import ExperimentConfig
+
+Rounds = Literal["every", "zero", "later"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a round.
+
+    `inputs` are stages of the same round, `previous` stages of the round before, whose output digests enter
+    this stage's input digest, beside the `config` parts that decide its outcome and its `version`, which is
+    raised when the meaning of its output changes. `model` says whose weights it reads. A stage `always` runs
+    again in the round that ended a run: it is cheap, and its outcome depends on the number of rounds. A stage
+    with `only_if` is part of a round only where that field of the config is set.
+    """
+
+    name: str
+    module: str
+    sharded: bool
+    gpu: bool
+    inputs: tuple[str, ...]
+    config: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
+    model: Literal["none", "previous", "current"] = "none"
+    rounds: Rounds = "later"
+    always: bool = False
+    only_if: str | None = None
+    version: int = 1
+
+    def in_round(self, round_: int, config: ExperimentConfig) -> bool:
+        """Whether the stage is part of round `round_` of an experiment."""
+        if self.only_if is not None and not operator.attrgetter(self.only_if)(config):
+            return False
+        return self.rounds == "every" or (self.rounds == "zero") == (round_ == 0)
+
+
+_WRITING = ("prompts", "engine", "generate.max_tokens", "generate.stop", "seed")
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "prepare",
+        "pipeline.stages.prepare",
+        sharded=False,
+        gpu=False,
+        inputs=(),
+        rounds="every",
+        config=("problems", "prompts", "model", "seed"),
+        previous=("prepare", "train"),
+    ),
+    Stage(
+        "generate",
+        "pipeline.stages.generate",
+        sharded=True,
+        gpu=True,
+        inputs=("prepare",),
+        config=("generate", *_WRITING),
+        model="previous",
+    ),
+    Stage(
+        "verify_generated",
+        "pipeline.stages.verify",
+        sharded=True,
+        gpu=False,
+        inputs=("generate",),
+        config=("verify.grader", "verify.second_grader"),
+    ),
+    Stage(
+        "rationalize",
+        "pipeline.stages.rationalize",
+        sharded=True,
+        gpu=True,
+        inputs=("generate", "verify_generated"),
+        config=("rationalize", *_WRITING),
+        model="previous",
+    ),
+    Stage(
+        "verify_rationalized",
+        "pipeline.stages.verify",
+        sharded=True,
+        gpu=False,
+        inputs=("rationalize",),
+        config=("verify.grader", "verify.second_grader"),
+    ),
+    Stage(
+        "regenerate",
+        "pipeline.stages.regenerate",
+        sharded=True,
+        gpu=True,
+        inputs=("rationalize", "verify_rationalized"),
+        config=_WRITING,
+        model="previous",
+        only_if="rationalize.regenerate",
+    ),
+    Stage(
+        "verify_regenerated",
+        "pipeline.stages.verify",
+        sharded=True,
+        gpu=False,
+        inputs=("regenerate",),
+        config=("verify.grader", "verify.second_grader"),
+        only_if="rationalize.regenerate",
+    ),
+    Stage(
+        "select",
+        "pipeline.stages.select",
+        sharded=False,
+        gpu=False,
+        inputs=(
+            "generate",
+            "verify_generated",
+            "rationalize",
+            "verify_rationalized",
+            "verify_regenerated",
+        ),
+        previous=("select",),
+        config=("select", "prompts", "train.max_length", "seed"),
+    ),
+    Stage(
+        "train",
+        "pipeline.stages.train",
+        sharded=False,
+        gpu=True,
+        inputs=("select",),
+        config=("train", "seed"),
+        model="previous",
+    ),
+    Stage(
+        "evaluate",
+        "pipeline.stages.evaluate",
+        sharded=True,
+        gpu=True,
+        inputs=("prepare", "train"),
+        config=("evaluate", *_WRITING),
+        model="current",
+        rounds="every",
+    ),
+    Stage(
+        "verify_evaluated",
+        "pipeline.stages.measure",
+        sharded=False,
+        gpu=False,
+        inputs=("evaluate",),
+        config=("verify.grader", "verify.second_grader", "evaluate"),
+        rounds="every",
+    ),
+    Stage(
+        "check",
+        "pipeline.stages.check",
+        sharded=False,
+        gpu=False,
+        inputs=("verify_evaluated",),
+        rounds="every",
+        always=True,
+    ),
+    Stage(
+        "decide",
+        "pipeline.stages.decide",
+        sharded=False,
+        gpu=False,
+        inputs=("check",),
+        rounds="every",
+        always=True,
+    ),
+)
+
+_BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of that name; KeyError if there is none."""
+    return _BY_NAME[name]
+
+
+def stages_of(round_: int, config: ExperimentConfig) -> tuple[Stage, ...]:
+    """The stages of round `round_` in order."""
+    return tuple(stage for stage in STAGES if stage.in_round(round_, config))

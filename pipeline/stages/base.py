@@ -1,0 +1,202 @@
+"""What every stage is given, and what it gives back."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import ExperimentConfig
+from pipeline.engines import Engine, open_engine
+from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
+from pipeline.identity import combine_digests, digest, rows_digest
+from pipeline.paths import Home
+from pipeline.progress import Progress
+from pipeline.prompts import PromptBook
+from pipeline.records import Exemplar, Problem, Split
+from pipeline.rounds import Stage
+from pipeline.store import RunSummary, StageKey, Store
+from pipeline.store.tables import write_rows
+
+VOLATILE = frozenset(
+    {"created_at", "seconds", "elapsed_ms", "shard", "superseded", "path", "mean_logprob", "engine"}
+)
+"""Columns outside the output digest: times, places, and float noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model on disk: where, and the hash of its content."""
+
+    path: Path
+    content_hash: str
+
+
+class EngineHolder:
+    """Keeps the newest engine open, so that stages of one process that use one model start it once."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._key: tuple[str, ...] | None = None
+
+    def get(self, config: ExperimentConfig, model: Model, progress: Progress) -> Engine:
+        """An engine for `model`; another one that was open is closed first."""
+        key = (model.content_hash, config.engine.model_dump_json(), str(config.prompts.chat))
+        if self._engine is None or self._key != key:
+            self.close()
+            self._engine = open_engine(
+                config.engine,
+                model.path,
+                model_hash=model.content_hash,
+                chat=config.prompts.chat,
+                progress=progress,
+            )
+            self._key = key
+        return self._engine
+
+    def close(self) -> None:
+        """Free the engine's memory (before training on the same GPU, and at the end)."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._key = None
+
+
+@dataclass(slots=True)
+class StageContext:
+    """One run of a stage: who, which round and shard, with what.
+
+    `model` is the one the stage reads (see `Stage.model`), None where it does not exist because nothing was
+    kept to train on. `folder` is this shard's own, named by the input digest.
+    """
+
+    home: Home
+    store: Store
+    experiment: str
+    round: int
+    rounds: int
+    stage: Stage
+    shard: int
+    shards: int
+    config: ExperimentConfig
+    input_digest: str
+    base: Model | None
+    model: Model | None
+    engines: EngineHolder
+    progress: Progress
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def key(self) -> StageKey:
+        return StageKey(self.experiment, self.round, self.stage.name)
+
+    @property
+    def folder(self) -> Path:
+        stage = self.home.stage(self.experiment, self.round, self.stage.name)
+        return stage / self.input_digest[:12] / f"shard-{self.shard}-of-{self.shards}"
+
+    def need_base(self) -> Model:
+        """The base model; prepare has recorded it before any other stage runs."""
+        assert self.base is not None, "prepare records the base before any other stage"
+        return self.base
+
+    def tokenizer(self) -> Tokenizer:
+        """The base's tokenizer: training keeps it, so it is every round's."""
+        return load_tokenizer(self.need_base().path, chat=self.config.prompts.chat)
+
+    def prompt_book(self) -> PromptBook:
+        """The prompts of this experiment, with the exemplars that prepare recorded."""
+        row = self.store.rows("experiment", experiment=self.experiment)[0]
+        exemplars = row["exemplars"]
+        chat = self.tokenizer().render_chat if self.config.prompts.chat else None
+        return PromptBook(
+            self.config.prompts,
+            [Exemplar(**item) for item in exemplars["generation"]],
+            [Exemplar(**item) for item in exemplars["hinted"]],
+            chat,
+        )
+
+    def in_shard(self, index: int) -> bool:
+        """Whether item `index` of the stage's ordered work belongs to this shard."""
+        return index % self.shards == self.shard
+
+
+class Output:
+    """Writes a shard's tables as Parquet files and digests their rows on the way."""
+
+    def __init__(self, ctx: StageContext) -> None:
+        self._ctx = ctx
+        self.files: dict[str, Path] = {}
+        self.rows: dict[str, int] = {}
+        self._digests: list[str] = []
+
+    def write(self, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Write all rows of `table`, the stage's own columns added; returns their number."""
+        path = self._ctx.folder / f"{table}.parquet"
+        digests: list[str] = []
+
+        def digested() -> Iterable[Mapping[str, Any]]:
+            for row in rows:
+                digests.append(rows_digest([row], VOLATILE))
+                yield self._with_keys(row)
+
+        written = write_rows(table, path, digested())
+        self.files[table] = path
+        self.rows[table] = written.rows
+        self._digests.append(combine_digests(digests))
+        return written.rows
+
+    def add(self, value: Any) -> None:
+        """Let a value that is no row of a table take part in the output digest."""
+        self._digests.append(digest(value))
+
+    def _with_keys(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        ctx = self._ctx
+        keys = {"experiment": ctx.experiment, "round": ctx.round, "stage": ctx.stage.name, "shard": ctx.shard}
+        return {**keys, "superseded": False, **row}
+
+    @property
+    def digest(self) -> str:
+        return combine_digests(self._digests)
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a shard's run made: its files by table, the digest of their rows, and the summary."""
+
+    files: Mapping[str, Path]
+    output_digest: str
+    summary: RunSummary
+
+
+def result(ctx: StageContext, output: Output, text: str, **fields: Any) -> StageResult:
+    """The result of a stage; `text` is its one line for people, `fields` go to RunSummary.
+
+    Peak memory is this process's so far, in MiB, unless the stage knows better (a child's).
+    """
+    seconds = time.monotonic() - ctx.started
+    fields.setdefault("peak_memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return StageResult(output.files, output.digest, RunSummary(text=text, seconds=seconds, **fields))
+
+
+def problem_of(row: Mapping[str, Any]) -> Problem:
+    """A Problem from a row of the table `problems`."""
+    return Problem(
+        problem_id=row["problem_id"],
+        split=Split(row["split"]),
+        question=row["question"],
+        answer=row["answer"],
+        choices=row["choices"] or {},
+        difficulty=row["difficulty"],
+        source=row["source"],
+        solution=row["solution"],
+        meta=row["meta"] or {},
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `7,473 rows`."""
+    plural = noun if number == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")
+    return f"{number:,} {plural}"

@@ -1,0 +1,59 @@
+"""Model n answers dev and eval problems, greedily with one prompt for every round, or with k samples too."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from pipeline.identity import seed_of
+from pipeline.records import Origin, Problem, PromptStyle, Purpose
+from pipeline.sampling import Sampler, asks_for
+from pipeline.stages.base import StageContext, StageResult, problem_of
+from pipeline.stages.writing import attempts_result, greedy, sample, sampling_of
+
+
+def run(ctx: StageContext) -> StageResult:
+    if ctx.model is None:
+        return attempts_result(ctx, [], f"round {ctx.round} trained no model: nothing to evaluate")
+    problems = [problem for index, problem in enumerate(_problems(ctx)) if ctx.in_shard(index)]
+    samplers = list(_samplers(ctx, problems)) if problems else []
+    return attempts_result(ctx, samplers, f"{len(problems):,} dev and eval problems")
+
+
+def styles_of(ctx: StageContext) -> tuple[PromptStyle, ...]:
+    """The evaluation prompt of every round; in round 0 both, so that gains are quoted against the better."""
+    style = ctx.config.evaluate.style
+    exemplars = ctx.store.rows("experiment", experiment=ctx.experiment)[0]["exemplars"]["generation"]
+    if ctx.round == 0 and exemplars:
+        other = PromptStyle.FEW_SHOT if style == PromptStyle.ZERO_SHOT else PromptStyle.ZERO_SHOT
+        return (style, other)
+    return (style,)
+
+
+def _problems(ctx: StageContext) -> list[Problem]:
+    chosen: list[Problem] = []
+    for split in ctx.config.evaluate.splits:
+        rows = ctx.store.rows("problems_of_split", experiment=ctx.experiment, split=split)
+        problems = [problem_of(row) for row in rows]
+        limit = ctx.config.evaluate.limit
+        if limit is not None and limit < len(problems):
+            seed = ctx.config.seed
+            ranked = sorted(problems, key=lambda problem: seed_of(seed, 0, "evaluate", problem.problem_id, 0))
+            problems = sorted(ranked[:limit], key=lambda problem: problem.problem_id)
+        chosen.extend(problems)
+    return chosen
+
+
+def _samplers(ctx: StageContext, problems: list[Problem]) -> Iterator[Sampler]:
+    config = ctx.config.evaluate
+    book = ctx.prompt_book()
+    for style in styles_of(ctx):
+        asks = asks_for(problems, functools.partial(book.evaluation, style=style), 1, Purpose.GREEDY)
+        sampling = greedy(ctx.config, config.max_tokens)
+        yield sample(ctx, asks, len(problems), Origin.EVALUATED, sampling, part=f"greedy-{style}")
+    drawn = config.pass_at_k
+    if drawn is not None:
+        render = functools.partial(book.evaluation, style=config.style)
+        asks = asks_for(problems, render, drawn.samples, Purpose.SAMPLES)
+        sampling = sampling_of(ctx.config, drawn, config.max_tokens)
+        yield sample(ctx, asks, len(problems) * drawn.samples, Origin.EVALUATED, sampling, part="samples")

@@ -1,0 +1,119 @@
+"""Model n-1 writes rationales for the train problems drawn for this round; round 1 takes in imported ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipeline.graders import extract_answer
+from pipeline.identity import norm_hash, rationale_id, seed_of, text_hash
+from pipeline.problems import load_problems
+from pipeline.prompts import PromptBook, cut_text
+from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
+from pipeline.sampling import asks_for
+from pipeline.stages.base import StageContext, StageResult, problem_of
+from pipeline.stages.writing import attempts_result, sample, sampling_of
+
+IMPORTED = "imported"
+"""Stands for the engine and the model of a rationale that was written elsewhere."""
+
+
+def run(ctx: StageContext) -> StageResult:
+    config = ctx.config.generate
+    problems = drawn(ctx)
+    mine = [problem for index, problem in enumerate(problems) if ctx.in_shard(index)]
+    few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
+    book = ctx.prompt_book()
+    asks = asks_for(
+        mine, lambda problem: book.generation(problem, few_shot), config.samples, Purpose.TRAINING
+    )
+    total = len(mine) * config.samples
+    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling_of(ctx.config, config))] if total else []
+    imported = list(_imported(ctx, book)) if ctx.round == 1 and ctx.shard == 0 else []
+    return attempts_result(ctx, samplers, f"{len(mine):,} problems x {config.samples}", imported)
+
+
+def drawn(ctx: StageContext) -> Sequence[Problem]:
+    """The round's train problems in a fixed order, drawn by seed where the config asks for fewer than all."""
+    rows = ctx.store.rows("train_problems", experiment=ctx.experiment)
+    problems = [problem_of(row) for row in rows]
+    wanted = ctx.config.generate.problems
+    if wanted is None or wanted >= len(problems):
+        return problems
+    seed = ctx.config.seed
+    ranked = sorted(problems, key=lambda problem: seed_of(seed, ctx.round, "draw", problem.problem_id, 0))
+    chosen = _balanced(ranked, wanted) if ctx.config.generate.balanced else ranked[:wanted]
+    return sorted(chosen, key=lambda problem: problem.problem_id)
+
+
+def _balanced(ranked: Sequence[Problem], wanted: int) -> Sequence[Problem]:
+    """The first `wanted` when each difficulty gives one problem in turn, until it has no more."""
+    places: Counter[str | None] = Counter()
+    turns: list[int] = []
+    for problem in ranked:
+        turns.append(places[problem.difficulty])
+        places[problem.difficulty] += 1
+    order = sorted(range(len(ranked)), key=turns.__getitem__)
+    return [ranked[index] for index in order[:wanted]]
+
+
+def _imported(ctx: StageContext, book: PromptBook) -> Iterator[dict[str, Any]]:
+    """Rows of the table rationales for texts written elsewhere, as if they answered the canonical prompt."""
+    if ctx.config.problems.imported is None:
+        return
+    problems = {
+        row["problem_id"]: problem_of(row)
+        for row in ctx.store.rows("train_problems", experiment=ctx.experiment)
+    }
+    samples: dict[str, int] = {}
+    for problem_id, text in load_problems(ctx.config).imported:
+        problem = problems[problem_id]
+        number = samples.get(problem_id, 0)
+        samples[problem_id] = number + 1
+        yield _imported_row(ctx, problem, number, text, text_hash(book.canonical(problem).text))
+
+
+def _imported_row(
+    ctx: StageContext, problem: Problem, number: int, text: str, prompt_hash: str
+) -> dict[str, Any]:
+    config = ctx.config
+    cut, finish = cut_text(text, FinishReason.EOS, config.generate.stop, config.prompts.answer_line)
+    name = rationale_id(
+        experiment=ctx.experiment,
+        round_=ctx.round,
+        origin=Origin.IMPORTED,
+        problem_id=problem.problem_id,
+        sample=number,
+        prompt_hash=prompt_hash,
+        sampling={"text": text_hash(text)},
+        seed=0,
+        model_hash=IMPORTED,
+    )
+    return {
+        "rationale_id": name,
+        "experiment": ctx.experiment,
+        "round": ctx.round,
+        "origin": Origin.IMPORTED,
+        "purpose": Purpose.TRAINING,
+        "problem_id": problem.problem_id,
+        "split": problem.split,
+        "difficulty": problem.difficulty,
+        "sample": number,
+        "prompt_style": PromptStyle.ZERO_SHOT,
+        "text": cut,
+        "answer": extract_answer(config.verify.grader, cut, problem.choices),
+        "hint": None,
+        "finish_reason": finish,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "text_chars": len(cut),
+        "norm_hash": norm_hash(cut),
+        "mean_logprob": None,
+        "sampling": {},
+        "seed": 0,
+        "engine": IMPORTED,
+        "model_hash": IMPORTED,
+        "prompt_hash": prompt_hash,
+        "seconds": 0.0,
+    }

@@ -1,0 +1,111 @@
+"""Rows of attempts in, rows of verdicts out: shared by the stages that grade."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from pipeline.config.graders import GraderConfig
+from pipeline.graders import grader_digest, open_grading
+from pipeline.records import GradeItem, Origin, Outcome
+from pipeline.stages.base import StageContext
+
+
+def grade_item(row: Mapping[str, Any]) -> GradeItem:
+    """What the grader sees of a row that joins an attempt with its problem."""
+    choices = row["choices"] or {}
+    meta = row["meta"] or {}
+    item = {
+        **meta,
+        "question": row["question"],
+        "answer": row["gold"],
+        "choices": choices,
+        "solution": row["solution"],
+    }
+    return GradeItem(
+        key=row["rationale_id"],
+        answer=row["gold"],
+        response=row["text"],
+        question=row["question"],
+        choices=choices,
+        origin=Origin(row["origin"]),
+        hint=row["hint"],
+        item=item,
+    )
+
+
+class Grades:
+    """Grades attempts with the experiment's grader, and with the second one where there is one.
+
+    `attempts` is called once a grader, so that a million of them need not be in memory. After `rows` is used
+    up, `outcomes`, `reasons`, `flagged` (sub-scores of 0 by name) and `disagreements` say what
+    came of it.
+    """
+
+    def __init__(self, ctx: StageContext, attempts: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        self._ctx, self._attempts = ctx, attempts
+        self.outcomes: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.flagged: Counter[str] = Counter()
+        self.disagreements: int | None = None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Rows of the table verdicts: all of the first grader in the order of the attempts, then the
+        second's."""
+        config = self._ctx.config.verify
+        first_outcomes: dict[str, str] = {}
+        for row in verdict_rows(config.grader, self._attempts(), workers=config.workers, decides=True):
+            self.outcomes[str(row["outcome"])] += 1
+            self.reasons[str(row["reason"])] += 1
+            self.flagged.update(name for name, score in row["subscores"].items() if score == 0)
+            if config.second_grader is not None:
+                first_outcomes[row["rationale_id"]] = str(row["outcome"])
+            yield row
+        if config.second_grader is None:
+            return
+        self.disagreements = 0
+        for row in verdict_rows(
+            config.second_grader, self._attempts(), workers=config.workers, decides=False
+        ):
+            self.disagreements += first_outcomes[row["rationale_id"]] != str(row["outcome"])
+            yield row
+
+    def sentence(self) -> str:
+        """`2,400 attempts: 410 correct, 1,990 wrong, 0 ungraded; the second grader differs on 12`."""
+        total = self.outcomes.total()
+        parts = ", ".join(f"{self.outcomes.get(outcome, 0):,} {outcome}" for outcome in Outcome)
+        differs = (
+            "" if self.disagreements is None else f"; the second grader differs on {self.disagreements:,}"
+        )
+        return f"{total:,} attempts: {parts}{differs}"
+
+    def detail(self) -> dict[str, Any]:
+        """Counts for the record of the stage."""
+        return {
+            "outcomes": dict(self.outcomes),
+            "reasons": dict(self.reasons),
+            "subscores_of_zero": dict(self.flagged),
+            "disagreements": self.disagreements,
+        }
+
+
+def verdict_rows(
+    grader: GraderConfig, attempts: Iterable[Mapping[str, Any]], *, workers: int, decides: bool
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table verdicts by one grader, in the order of the attempts."""
+    digest = grader_digest(grader)
+    with open_grading(grader, workers=workers) as grading:
+        for verdict in grading.grade(grade_item(row) for row in attempts):
+            yield {
+                "rationale_id": verdict.key,
+                "grader": grader.name,
+                "grader_digest": digest,
+                "outcome": verdict.outcome,
+                "score": verdict.score,
+                "reason": verdict.reason,
+                "answer": verdict.answer,
+                "subscores": dict(verdict.subscores),
+                "elapsed_ms": verdict.elapsed_ms,
+                "decides": decides,
+            }

@@ -1,0 +1,128 @@
+"""Round 0: the base, the problems, the exemplars. Later rounds: which model writes, and on which problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.config import stage_config
+from pipeline.config.experiment import IDENTITY
+from pipeline.errors import NotReadyError
+from pipeline.identity import digest, text_hash
+from pipeline.problems import ProblemSet, load_problems
+from pipeline.prompts import PromptBook
+from pipeline.records import Problem, Split
+from pipeline.stages.base import Output, StageContext, StageResult, counted, result
+
+
+def run(ctx: StageContext) -> StageResult:
+    return _first(ctx) if ctx.round == 0 else _later(ctx)
+
+
+def _first(ctx: StageContext) -> StageResult:
+    base = ctx.need_base()
+    loaded = load_problems(ctx.config)
+    for note in loaded.notes:
+        ctx.progress.note(note)
+    output = Output(ctx)
+    book = PromptBook(
+        ctx.config.prompts,
+        loaded.exemplars,
+        loaded.hinted_exemplars,
+        ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
+    )
+    output.write("problems", (_problem_row(problem, book) for problem in loaded.problems))
+    problems_digest = output.digest
+    output.write("bad_problems", (asdict(bad) for bad in loaded.bad))
+    output.write("rejections", (asdict(rejection) for rejection in loaded.rejections))
+    _record_experiment(ctx, loaded)
+    _record_round(ctx, problems_digest, base.content_hash)
+    output.add(base.content_hash)
+    return result(
+        ctx,
+        output,
+        _sentence(loaded),
+        rows_in=len(loaded.problems) + len(loaded.bad) + len(loaded.rejections),
+        rows_out=len(loaded.problems),
+    )
+
+
+def _later(ctx: StageContext) -> StageResult:
+    before = ctx.store.rows("round", experiment=ctx.experiment, round=ctx.round - 1)
+    if not before:
+        raise NotReadyError(
+            f"round {ctx.round} of experiment {ctx.experiment} has no round {ctx.round - 1} to stand on; "
+            f"run: star run {ctx.experiment} --rounds {ctx.round}"
+        )
+    problems_digest = before[0]["problems_digest"]
+    model_hash = _writer_hash(ctx)
+    _record_round(ctx, problems_digest, model_hash)
+    output = Output(ctx)
+    output.add([problems_digest, model_hash])
+    return result(ctx, output, f"round {ctx.round}: model {model_hash[:12]} of round {ctx.round - 1} writes")
+
+
+def _writer_hash(ctx: StageContext) -> str:
+    """The model of the round before: the base, or the checkpoint it trained."""
+    if ctx.round == 1:
+        return ctx.need_base().content_hash
+    rows = ctx.store.rows("checkpoint", experiment=ctx.experiment, round=ctx.round - 1)
+    if not rows:
+        raise NotReadyError(
+            f"round {ctx.round} has no checkpoint of round {ctx.round - 1} (experiment {ctx.experiment}); "
+            f"run: star stage train {ctx.experiment} --round {ctx.round - 1}"
+        )
+    return str(rows[0]["content_hash"])
+
+
+def _record_experiment(ctx: StageContext, loaded: ProblemSet) -> None:
+    content = stage_config(ctx.config, IDENTITY)
+    row = {
+        "experiment": ctx.experiment,
+        "config": ctx.config.model_dump(mode="json"),
+        "config_digest": digest(content),
+        "base_model": ctx.config.model.base,
+        "base_hash": ctx.need_base().content_hash,
+        "exemplars": {
+            "generation": [asdict(exemplar) for exemplar in loaded.exemplars],
+            "hinted": [asdict(exemplar) for exemplar in loaded.hinted_exemplars],
+        },
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    ctx.store.put("experiments", [row])
+
+
+def _record_round(ctx: StageContext, problems_digest: str, model_hash: str) -> None:
+    row = {
+        "experiment": ctx.experiment,
+        "round": ctx.round,
+        "config": ctx.config.model_dump(mode="json"),
+        "problems_digest": problems_digest,
+        "model_hash": model_hash,
+        "base_model_hash": ctx.need_base().content_hash,
+        "status": "running",
+        "decision": None,
+        "reason": None,
+        "started_at": datetime.now(UTC).replace(tzinfo=None),
+        "finished_at": None,
+    }
+    ctx.store.put("rounds", [row])
+
+
+def _problem_row(problem: Problem, book: PromptBook) -> dict[str, Any]:
+    canonical = text_hash(book.canonical(problem).text) if problem.split == Split.TRAIN else None
+    return {**asdict(problem), "added_round": 0, "canonical_prompt_hash": canonical}
+
+
+def _sentence(loaded: ProblemSet) -> str:
+    def parts() -> Iterator[str]:
+        for split in ("train", "dev", "eval"):
+            number = sum(1 for problem in loaded.problems if problem.split == split)
+            if number:
+                yield f"{number:,} {split}"
+
+    left_out = f"; {counted(len(loaded.rejections), 'problem')} left out" if loaded.rejections else ""
+    bad = f"; {counted(len(loaded.bad), 'bad row')}" if loaded.bad else ""
+    return f"{counted(len(loaded.problems), 'problem')}: {', '.join(parts())}{left_out}{bad}"

@@ -1,0 +1,90 @@
+"""Fine-tunes the base (or model n-1) on the round's training rows, in a child process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.stages.base import Output, StageContext, StageResult, counted, result
+from pipeline.store.tables import write_rows
+from pipeline.training import TrainSpec, planned_steps, train
+
+VARIANT = "main"
+
+
+def run(ctx: StageContext) -> StageResult:
+    start = ctx.model if ctx.config.train.start == "previous" and ctx.model is not None else ctx.need_base()
+    rows_path = ctx.folder / "rows.parquet"
+    written = write_rows(
+        "training_inputs",
+        rows_path,
+        ctx.store.stream("training_inputs", experiment=ctx.experiment, round=ctx.round),
+    )
+    output = Output(ctx)
+    if written.rows == 0:
+        rows_path.unlink()
+        return result(
+            ctx, output, "no training rows: nothing was kept, so nothing is trained", rows_in=0, rows_out=0
+        )
+    plan = planned_steps(ctx.config.train, written.rows, ctx.round)
+    ctx.progress.note(plan.sentence)
+    ctx.engines.close()
+    digest = ctx.store.rows("training_set", experiment=ctx.experiment, round=ctx.round)[0][
+        "training_set_digest"
+    ]
+    checkpoint = ctx.home.checkpoint(ctx.experiment, ctx.round, VARIANT) / ctx.input_digest[:12]
+    spec = TrainSpec(
+        start_path=start.path,
+        rows_path=rows_path,
+        output=checkpoint,
+        config=ctx.config.train,
+        round=ctx.round,
+        seed=ctx.config.seed,
+        pad_id=ctx.tokenizer().pad_id,
+        lineage=_lineage(ctx, start.content_hash, digest),
+    )
+    trained = train(spec, ctx.progress)
+    output.write(
+        "checkpoints",
+        [
+            {
+                "variant": VARIANT,
+                "path": ctx.home.relative(Path(trained.path)),
+                "content_hash": trained.content_hash,
+                "parent_hash": start.content_hash,
+                "base_hash": ctx.need_base().content_hash,
+                "training_set_digest": digest,
+                "rows": written.rows,
+                "steps": trained.steps,
+                "tokens": trained.tokens,
+                "loss": trained.loss,
+                "seconds": trained.seconds,
+            }
+        ],
+    )
+    text = (
+        f"{counted(trained.steps, 'step')} over {counted(written.rows, 'row')} "
+        f"({trained.epochs:.1f} epochs), loss {trained.loss:.3f}"
+    )
+    return result(
+        ctx,
+        output,
+        text,
+        rows_in=written.rows,
+        rows_out=1,
+        tokens=trained.tokens,
+        peak_memory=trained.peak_memory_mb,
+        device=trained.device,
+        versions=trained.versions,
+    )
+
+
+def _lineage(ctx: StageContext, parent_hash: str, training_set_digest: str) -> dict[str, Any]:
+    return {
+        "experiment": ctx.experiment,
+        "round": ctx.round,
+        "base_model": ctx.config.model.base,
+        "base_hash": ctx.need_base().content_hash,
+        "parent_hash": parent_hash,
+        "training_set_digest": training_set_digest,
+    }

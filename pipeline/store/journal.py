@@ -1,0 +1,45 @@
+"""What was asked of the store, line by line: with the shard files, enough to build it anew.
+
+Each line is one operation (begin, commit, fail, put, fork) with its time. It is written inside the
+operation's transaction, after everything else went well and before COMMIT, so that nothing that is in the
+store is missing here. A line more than the store has (a kill in between) does no harm: the caller, who was
+not told that it was done, does it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.identity import canonical_json
+
+NAME = "star.journal.jsonl"
+
+
+def append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add one entry and wait until it is on disk. The caller holds the store's lock."""
+    line = canonical_json(dict(entry)).encode("utf-8", "replace") + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a kill tore the last line: its operation was not committed
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries in order; torn lines, whose operations were never committed, are passed over."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(entry, dict):
+                yield entry

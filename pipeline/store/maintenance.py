@@ -1,0 +1,192 @@
+"""Keeping a store healthy: give space back, compare it with its shard files, build it anew from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import StoreError
+from pipeline.paths import Home
+from pipeline.store import journal, migrations, operations
+from pipeline.store.checks import Offence
+from pipeline.store.commits import literal_path
+from pipeline.store.connection import attach_statement, attached
+from pipeline.store.lock import file_lock
+from pipeline.store.store import Store
+from pipeline.store.tables import schema_of, sha256_of
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """Size of the store's file before and after, in bytes."""
+
+    before: int
+    after: int
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild did: operations repeated, and a sentence for each one that could not be."""
+
+    operations: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+
+def compact(store: Store) -> Compacted:
+    """Rewrite the store's file without the space that replaced and moved rows left; the rows stay the same.
+
+    Everyone else waits meanwhile. Rows are written in order of experiment and round, so that queries which
+    name them skip the rest of the file. Needs as much free disk as the rows take.
+    """
+    store.migrate()
+    fresh = store.path.with_name(f"{store.path.name}.compact{os.getpid()}")
+    with file_lock(store.path, write=True):
+        before = store.path.stat().st_size
+        try:
+            migrations.create(fresh)
+            with attached(store.path, "READ_WRITE") as connection:
+                connection.execute(attach_statement(fresh, "fresh", "READ_WRITE"))
+                try:
+                    for table in _tables(connection):
+                        _copy_table(connection, table)
+                finally:
+                    connection.execute("DETACH fresh")
+            os.replace(fresh, store.path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        return Compacted(before, store.path.stat().st_size)
+
+
+def deep_check(store: Store, experiment: str) -> list[Offence]:
+    """Compare every committed shard file with what was recorded of it, and its rows with those in the store.
+
+    Offences: `shard_file_missing`, `shard_file_changed` (another SHA-256), `rows_differ_from_file`.
+    """
+    offences: list[Offence] = []
+    for commit in store.rows("committed_files", experiment=experiment):
+        path = store.home.absolute(commit["path"])
+        if not path.is_file():
+            offences.append(Offence("shard_file_missing", commit))
+        elif sha256_of(path) != commit["sha256"]:
+            offences.append(Offence("shard_file_changed", commit))
+        else:
+            with store.reading() as connection:
+                lost, extra = _differences(connection, commit, path)
+            if lost or extra:
+                found = {**commit, "only_in_file": lost, "only_in_store": extra}
+                offences.append(Offence("rows_differ_from_file", found))
+    return offences
+
+
+def rebuild(home: Home, target: Path) -> Rebuilt:
+    """Build a store at `target`, where no file is, from the journal and the shard files under `home`.
+
+    A commit whose file is gone or was written anew since is left out and named; where it was current, its
+    stage is simply not done, and `star run` does it again. Leases are not rebuilt. Raises StoreError where
+    there is no journal, or a file at `target`.
+    """
+    source = home.root / journal.NAME
+    if not source.is_file():
+        raise StoreError(f"no journal at {source}: there is nothing to rebuild from")
+    if target.exists():
+        raise StoreError(f"{target} exists; move it away first, it is not overwritten")
+    rebuilt = Rebuilt()
+    with file_lock(target, write=True):
+        fresh = target.with_name(f"{target.name}.rebuild{os.getpid()}")
+        try:
+            migrations.create(fresh)
+            with attached(fresh, "READ_WRITE") as connection:
+                for entry in journal.entries(source):
+                    _repeat(connection, home, entry, rebuilt)
+            os.replace(fresh, target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return rebuilt
+
+
+def _repeat(
+    connection: duckdb.DuckDBPyConnection, home: Home, entry: Mapping[str, Any], rebuilt: Rebuilt
+) -> None:
+    lost = list(_lost_files(home, entry))
+    if lost:
+        rebuilt.left_out.append(f"{_title(entry)}: {', '.join(lost)}")
+        return
+    connection.execute("BEGIN")
+    try:
+        operations.perform(connection, home, entry)
+    except StoreError as error:
+        connection.execute("ROLLBACK")
+        rebuilt.left_out.append(f"{_title(entry)}: {error}")
+        return
+    connection.execute("COMMIT")
+    rebuilt.operations += 1
+
+
+def _lost_files(home: Home, entry: Mapping[str, Any]) -> Iterator[str]:
+    if entry["do"] != "commit":
+        return
+    for file in operations.shard_files(home, entry):
+        if not file.path.is_file():
+            yield f"{file.stored_path} is gone"
+        elif sha256_of(file.path) != file.sha256:
+            yield f"{file.stored_path} has other content now"
+
+
+def _title(entry: Mapping[str, Any]) -> str:
+    names = ("experiment", "round", "stage", "shard", "source", "target")
+    return " ".join([entry["do"], *(f"{name} {entry[name]}" for name in names if name in entry)])
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'store' AND table_name <> 'store_info' "
+        "ORDER BY table_name"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _copy_table(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    columns = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'store' AND table_name = $table "
+        "AND column_name IN ('experiment', 'round', 'stage', 'shard')",
+        {"table": table},
+    ).fetchall()
+    names = {name for (name,) in columns}
+    order = [name for name in ("experiment", "round", "stage", "shard") if name in names]
+    sorted_by = f" ORDER BY {', '.join(order)}" if order else ""
+    connection.execute(f"INSERT INTO fresh.{table} BY NAME SELECT * FROM store.{table}{sorted_by}")
+
+
+def _differences(
+    connection: duckdb.DuckDBPyConnection, commit: Mapping[str, Any], path: Path
+) -> tuple[int, int]:
+    """How many rows only the file has, and how many only the store."""
+    table = commit["table_name"]
+    # A fork's checkpoints lie in its own folder, so their path is not the file's.
+    columns = ", ".join(name for name in schema_of(table).names if (table, name) != ("checkpoints", "path"))
+    file = "read_parquet($path, hive_partitioning = false)"
+    parameters: dict[str, Any] = {"path": literal_path(path)}
+    if table == "prompts":
+        missing = f"SELECT {columns} FROM {file} EXCEPT SELECT {columns} FROM prompts"
+        return _count(connection, missing, parameters), 0
+    owned = {**{name: commit[name] for name in ("experiment", "stage", "shard")}, "superseded": False}
+    replaced = ", ".join(f"${name} AS {name}" for name in owned)
+    in_file = f"SELECT {columns} FROM (SELECT * REPLACE ({replaced}) FROM {file})"
+    in_store = (
+        f"SELECT {columns} FROM {table} WHERE experiment = $experiment AND round = $round "
+        "AND stage = $stage AND shard = $shard AND superseded = $superseded"
+    )
+    parameters |= {**owned, "round": commit["round"]}
+    lost = _count(connection, f"{in_file} EXCEPT ALL {in_store}", parameters)
+    return lost, _count(connection, f"{in_store} EXCEPT ALL {in_file}", parameters)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> int:
+    used = {name: value for name, value in parameters.items() if f"${name}" in query}
+    row = connection.execute(f"SELECT count(*) FROM ({query})", used).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,238 @@
+"""The store: the only door to the tables. Connections are short, and nothing keeps one open."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import StoreError
+from pipeline.paths import Home
+from pipeline.store import commits, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store.commits import RunSummary, StageKey, StageState
+from pipeline.store.connection import connect
+from pipeline.store.lease import Lease
+from pipeline.store.tables import read_parquet_result, utc_now
+
+# Small row groups: the default, 122,880 long texts a thread, does not fit into the memory limit.
+_RESULT_FILE = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
+
+
+class Store:
+    """The tables of a home. Cheap to make; safe to use from several threads and processes."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.path = home.store_path
+        self._verified = False
+        self._leases: list[Lease] = []
+
+    def migrate(self) -> None:
+        """Create the store or bring it up to this code. StoreError: newer than the code, or not ours."""
+        migrations.migrate(self.path)
+        self._verified = True
+
+    def rows(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of sql/queries/<name>.sql (or `reports/<name>`, `views/<name>`), JSON columns parsed.
+
+        Parameters are named `$x` in the query. For large results, see `stream`.
+        """
+        sql = queries.query_text(name)
+        queries.check_parameters(name, sql, parameters)
+        with self.reading() as connection:
+            return queries.fetch(connection, sql, parameters)
+
+    def stream(self, name: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """As `rows`, one row at a time in bounded memory.
+
+        The result goes to a temporary Parquet file first, so that nobody waits while the caller works.
+        """
+        sql = queries.query_text(name)
+        queries.check_parameters(name, sql, parameters)
+        folder = self.home.root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            result = Path(temporary) / "result.parquet"
+            with self.reading() as connection:
+                body = sql.strip().rstrip(";")
+                connection.execute(
+                    f"COPY (\n{body}\n) TO $result_path ({_RESULT_FILE})",
+                    {**parameters, "result_path": str(result)},
+                )
+            yield from read_parquet_result(result)
+
+    def state(self, key: StageKey) -> StageState:
+        """What is recorded of a stage: inputs, shards done, output digest once all are."""
+        with self.reading() as connection:
+            return commits.read_state(connection, key)
+
+    def begin(
+        self,
+        key: StageKey,
+        *,
+        shard: int,
+        shards: int,
+        input_digest: str,
+        host: str,
+        device: str,
+        versions: Mapping[str, str],
+        force: bool = False,
+    ) -> None:
+        """Record that a shard of a stage runs.
+
+        Where the stage was begun with another input digest or shard count, its rows in every table are marked
+        superseded and its commits forgotten. `force` does so for this shard only: force every shard to redo
+        the stage.
+        """
+        self._perform(
+            key.experiment,
+            do="begin",
+            **key.parameters(),
+            shard=shard,
+            shards=shards,
+            input_digest=input_digest,
+            host=host,
+            device=device,
+            versions=dict(versions),
+            force=force,
+        )
+
+    def commit(
+        self,
+        key: StageKey,
+        *,
+        shard: int,
+        shards: int,
+        input_digest: str,
+        files: Mapping[str, Path],
+        output_digest: str,
+        summary: RunSummary,
+    ) -> None:
+        """Load the shard's files (table -> Parquet of `write_rows`) and record it as done, all or nothing.
+
+        The same call again loads nothing. Raises StoreError when another run began the stage with other
+        inputs since, and LeaseHeldError when this process lost its lease; nothing is written then.
+        """
+        described = commits.describe_files(self.home, files)
+        self._perform(
+            key.experiment,
+            do="commit",
+            **key.parameters(),
+            shard=shard,
+            shards=shards,
+            input_digest=input_digest,
+            files=[
+                {"table": file.table, "path": file.stored_path, "sha256": file.sha256, "rows": file.rows}
+                for file in described
+            ],
+            output_digest=output_digest,
+            summary=asdict(summary),
+        )
+
+    def fail(self, key: StageKey, *, shard: int, error: str) -> None:
+        """Record that the running execution of a shard failed, with what the user was told."""
+        self._perform(None, do="fail", **key.parameters(), shard=shard, error=error)
+
+    def put(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or update rows of `experiments` or `rounds`; columns that are not named keep their value."""
+        for row in rows:
+            self._perform(None, do="put", table=table, row=dict(row))
+
+    def fork(
+        self,
+        source: str,
+        target: str,
+        last_round: int,
+        *,
+        config: Mapping[str, Any] | None = None,
+        config_digest: str | None = None,
+    ) -> None:
+        """Let the new experiment `target` stand on rounds 0 to `last_round` of `source`.
+
+        All their current rows, commits and finished executions are copied, and the rounds get the status
+        `forked`. Shard files stay where they are and serve both; checkpoints are expected in the target's
+        folder, at the place they have in the source's (see pipeline/fork.py, which links them). The config is
+        the source's where none is given. Raises NotReadyError where those rounds are not finished, StoreError
+        where `target` exists.
+        """
+        self._perform(
+            target,
+            do="fork",
+            source=source,
+            target=target,
+            last_round=last_round,
+            config=None if config is None else dict(config),
+            config_digest=config_digest,
+        )
+
+    @contextmanager
+    def lease(
+        self, experiment: str, what: str, *, scope: str = "", ttl_s: float = lease.LEASE_TTL_S
+    ) -> Iterator[Lease]:
+        """Hold the experiment (or, with `scope`, a part of it) while the block runs.
+
+        Raises LeaseHeldError naming host, process, since when and what, if a living holder has it.
+        """
+        with lease.hold(self.transaction, Lease(experiment, scope, what), ttl_s) as held:
+            self._leases.append(held)
+            try:
+                yield held
+            finally:
+                self._leases.remove(held)
+
+    def snapshot(self, max_age_s: float = 0.0) -> Path:
+        """The copy for analysts, made anew unless it is current or younger than `max_age_s` seconds."""
+        self._verify()
+        return snapshot.take_snapshot(self.path, self.home.snapshot_path, max_age_s)
+
+    def query_readonly(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Columns and rows of any SQL on the snapshot, which is refreshed first where that is cheap."""
+        self._verify()
+        path = self.snapshot(snapshot.refresh_age(self.path))
+        return snapshot.query(path, sql, params)
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-write connection in one transaction: committed at the end, rolled back on an exception."""
+        self._verify()
+        with connect(self.path, write=True) as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # COMMIT itself may have ended the transaction
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _perform(self, leased: str | None, **entry: Any) -> None:
+        """Do one operation and note it in the journal; `leased`: the experiment whose lease must be ours."""
+        entry["at"] = utc_now().isoformat()
+        with self.transaction() as connection:
+            for held in self._leases:
+                if held.experiment == leased:
+                    lease.require(connection, held)
+            operations.perform(connection, self.home, entry)
+            journal.append(self.home.root / journal.NAME, entry)
+
+    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A read-only connection for several queries in a row; `rows` is for one."""
+        self._verify()
+        return connect(self.path, write=False)
+
+    def _verify(self) -> None:
+        """Once per process: the store exists, is ours, and is brought up to this code where it is older."""
+        if self._verified:
+            return
+        if not self.path.exists():
+            raise StoreError(
+                f"no store at {self.path}; expected one made by `star run CONFIG` (is STAR_HOME right?)"
+            )
+        self.migrate()

@@ -1,0 +1,139 @@
+"""Train one checkpoint: check, spawn the child, relay its progress, verify what it wrote, publish."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.engines.weights import hash_model
+from pipeline.errors import DataError, StarError
+from pipeline.process import LastLines, run_child
+from pipeline.progress import Progress, Task
+from pipeline.training import checkpoints
+from pipeline.training.plan import planned_steps
+from pipeline.training.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gave.
+
+    `tokens` counts non-padding tokens, prompts included; `loss` is the mean over the last tenth of the steps,
+    in nats per trained token; `seconds` is the wall time of the child, start-up included. `peak_memory_mb` is
+    MiB of the GPU where there is one, else of the process.
+    """
+
+    path: Path
+    content_hash: str
+    steps: int
+    epochs: float
+    tokens: int
+    loss: float
+    seconds: float
+    peak_memory_mb: float
+    device: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def train(spec: TrainSpec, progress: Progress) -> TrainResult:
+    """Train as `spec` says and publish the checkpoint as `spec.output`, whole or not at all.
+
+    An `output` that holds what this spec gives is taken as it is. Raises NotReadyError where the start model
+    is incomplete, DataError for a bad training row, StarError where the disk is full, the loss is not finite,
+    memory ran out or the child failed (with the end of what it said).
+    """
+    checkpoints.require_checkpoint(spec.start_path)
+    spec_digest = spec.digest()
+    known = checkpoints.read_lineage(spec.output)
+    if known is not None and known.get("spec_digest") == spec_digest:
+        progress.note(f"checkpoint {spec.output.name} is there already: {known['result']['steps']:,} steps")
+        return TrainResult(path=spec.output, content_hash=known["content_hash"], **known["result"])
+    checkpoints.check_free_disk(spec.start_path, spec.output)
+    work = checkpoints.work_folder(spec.output)
+    try:
+        folder = work / "checkpoint"
+        folder.mkdir()
+        result = _train_in_child(spec, work, folder, progress)
+        checkpoints.require_checkpoint(folder)
+        content_hash = hash_model(folder)
+        lineage = {**spec.lineage, "spec_digest": spec_digest, "content_hash": content_hash, "result": result}
+        checkpoints.publish(folder, spec.output, lineage)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return TrainResult(path=spec.output, content_hash=content_hash, **result)
+
+
+class _Relay:
+    """Reads the child's events: steps go to the progress, the end is kept."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.done: dict[str, Any] | None = None
+        self.error: dict[str, Any] | None = None
+
+    def __call__(self, line: str) -> None:
+        event: dict[str, Any] = json.loads(line)
+        kind = event.pop("event")
+        if kind == "step":
+            rate = event["tokens"] / max(event["seconds"], 1e-9)
+            self._task.advance(1, f"loss {event['loss']:.3f}, {rate:,.0f} tokens/s")
+        elif kind == "done":
+            self.done = event
+        elif kind == "error":
+            self.error = event
+
+
+def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progress) -> dict[str, Any]:
+    """The fields of a TrainResult but path and hash, from a child that wrote `folder`."""
+    spec_path = work / "spec.json"
+    spec_path.write_text(spec.to_json(), encoding="utf-8")
+    steps = planned_steps(spec.config, pq.read_metadata(spec.rows_path).num_rows, spec.round).steps
+    said = LastLines()
+    started = time.monotonic()
+    with progress.task(f"train round {spec.round}", steps, "steps") as task:
+        relay = _Relay(task)
+        code = run_child(
+            [sys.executable, "-m", "pipeline.training.child", str(spec_path), str(folder)],
+            on_line=relay,
+            on_error_line=said,
+            env=_environment(spec.config.threads),
+            timeout_s=None,
+        )
+    if relay.error is not None:
+        kind = DataError if relay.error["exit_code"] == DataError.exit_code else StarError
+        raise kind(f"training of {spec.output}: {relay.error['message']}")
+    if code != 0 or relay.done is None:
+        how = f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
+        hint = "; signal 9 is mostly the system's answer to memory running out" if code == -9 else ""
+        raise StarError(f"the training process of {spec.output} {how}{hint}; it said last:\n{said.text}")
+    versions = {"python": platform.python_version(), **relay.done.pop("versions")}
+    return {**relay.done, "versions": versions, "seconds": round(time.monotonic() - started, 3)}
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The child's environment: ours, offline, quiet, with as many threads as asked for, on one GPU."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([package_root, *([inherited] if inherited else [])]),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Without a launcher the trainer would refuse to run on several devices at once.
+        "CUDA_VISIBLE_DEVICES": "0" if visible is None else visible.split(",")[0],
+    }

@@ -1,0 +1,4 @@
+-- grain: the experiment $experiment
+select *
+from experiments
+where experiment = $experiment

@@ -1,0 +1,5 @@
+-- grain: round of $experiment
+select *
+from rounds
+where experiment = $experiment
+order by round

@@ -1,0 +1,158 @@
+"""`star status`, `show`, `check`, `sql` on an experiment up to its first selection, one of its texts hostile."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.paths import Home
+from pipeline.store import Store
+from tests.cli.test_app import invoke
+from tests.experiments import NAME, star
+
+CONTROLS = ("\x1b", "\x07", "\u202e")
+
+
+@pytest.fixture
+def home(selected: Path) -> Path:
+    return selected / "home"
+
+
+def test_status_lists_experiments_with_their_state(home: Path) -> None:
+    code, told, _ = invoke("status", home=home)
+    assert code == 0
+    assert NAME in told and "paused" in told
+    code, told, _ = invoke("status", "--json", home=home)
+    (row,) = json.loads(told)
+    assert (row["experiment"], row["state"], row["last_stage"], row["held_by"]) == (
+        NAME,
+        "paused",
+        "select",
+        None,
+    )
+
+
+def test_status_of_an_experiment_shows_rounds_and_stages(home: Path) -> None:
+    code, told, _ = invoke("status", NAME, "--json", home=home)
+    shown = json.loads(told)
+    assert code == 0
+    states = {stage["stage"]: stage["state"] for stage in shown["stages"]}
+    assert states["select"] == states["generate"] == "done"
+    assert states["train"] == "waiting"
+    assert [row["training_rows"] for row in shown["rounds"]] == [0, 3]
+    code, told, _ = invoke("status", NAME, home=home)
+    assert "3 kept, 13 left out" in told
+
+
+def test_status_names_the_holder_of_a_lease(home: Path) -> None:
+    with Store(Home(home)).lease(NAME, "a test"):
+        code, told, _ = invoke("status", NAME, home=home)
+        assert (code, "held by: a test by process" in told) == (0, True)
+        refused, _, said = invoke("run", NAME, home=home)
+        assert (refused, "is being run: a test by process" in said) == (75, True)
+    _, told, _ = invoke("status", NAME, home=home)
+    assert "held by" not in told
+
+
+def test_status_shows_an_experiment_that_has_recorded_nothing_yet(home: Path) -> None:
+    with Store(Home(home)).lease("fresh", "star run"):
+        (first, second) = json.loads(invoke("status", "--json", home=home)[1])
+        assert (first["experiment"], first["state"], second["experiment"]) == ("fresh", "starting", NAME)
+        assert "star run by process" in invoke("status", home=home)[1]
+
+
+def test_status_calls_stale_what_lies_downstream_of_a_changed_output(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    with Store(Home(tmp_path / "home")).transaction() as connection:
+        connection.execute("UPDATE commits SET output_digest = 'ff' WHERE stage = 'verify_generated'")
+    shown = json.loads(invoke("status", NAME, "--json", home=tmp_path / "home")[1])
+    states = {stage["stage"]: stage["state"] for stage in shown["stages"]}
+    assert [states[name] for name in ("prepare", "generate", "verify_generated")] == ["done"] * 3
+    assert [states[name] for name in ("rationalize", "verify_rationalized", "select")] == ["stale"] * 3
+
+
+def test_status_of_an_unknown_experiment_lists_those_there_are(home: Path) -> None:
+    code, _, said = invoke("status", "nobody", home=home)
+    assert (code, f"there are: {NAME}" in said) == (66, True)
+
+
+def test_show_tells_verdict_and_fate_and_obeys_nothing_that_a_model_wrote(home: Path) -> None:
+    code, told, _ = invoke("show", NAME, "--problem", "p0", home=home)
+    assert code == 0
+    assert "kept" in told and "over_problem_cap" in told
+    assert "red <script>alert('x')</script>" in told
+    assert not any(control in told for control in CONTROLS)
+
+
+def test_show_narrows_down_by_fate_origin_and_outcome(home: Path) -> None:
+    rows = [
+        json.loads(line)
+        for line in invoke("show", NAME, "--fate", "cut_off", "--json", home=home)[1].splitlines()
+    ]
+    assert {row["problem_id"] for row in rows} == {"p3"}
+    assert {row["fate"] for row in rows} == {"cut_off"}
+    told = invoke("show", NAME, "--origin", "rationalized", "--outcome", "correct", "--json", home=home)[1]
+    (row,) = [json.loads(line) for line in told.splitlines()]
+    assert (row["problem_id"], row["fate"], row["hint"]) == ("p2", "kept", " (5)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--outcome", "good"], 64, "expected one of correct, wrong, ungraded"),
+        (["--problem", "nothing"], 66, "no problem begins with 'nothing'"),
+        (["--problem", "p"], 66, "6 problems begin with 'p'"),
+        (["--fate", "hint_leaked"], 0, "no attempt fits"),
+    ],
+)
+def test_show_says_why_there_is_nothing(home: Path, arguments: list[str], code: int, words: str) -> None:
+    found, _, said = invoke("show", NAME, *arguments, home=home)
+    assert (found, words in said) == (code, True)
+
+
+def test_check_passes_every_invariant_and_leaves_with_70_when_one_is_broken(
+    home: Path, tmp_path: Path
+) -> None:
+    code, told, said = invoke("check", home=home)
+    assert (code, "FAILED" in told, "0 offending rows" in said) == (0, False, True)
+    shutil.copytree(home, tmp_path / "home")
+    with Store(Home(tmp_path / "home")).transaction() as connection:
+        connection.execute("UPDATE training_rows SET prompt = 'another' WHERE problem_id = 'p1'")
+        connection.execute("UPDATE verdicts SET outcome = 'wrong'")
+    code, told, _ = invoke("check", NAME, home=tmp_path / "home")
+    assert (code, "FAILED" in told) == (70, True)
+    offences = json.loads(invoke("check", "--json", home=tmp_path / "home")[1])
+    assert "training_row_without_correct_verdict" in {offence["check"] for offence in offences}
+
+
+def test_sql_answers_in_three_formats(home: Path) -> None:
+    query = "select problem_id, text from current_rationales where problem_id in ('p0', 'p1') order by all"
+    asked = json.loads(invoke("sql", query, "--format", "json", home=home)[1])
+    assert [row["problem_id"] for row in asked] == ["p0", "p0", "p1", "p1"]
+    table = invoke("sql", query, home=home)[1]
+    assert "problem_id" in table and not any(control in table for control in CONTROLS)
+    (names, *rows) = csv.reader(io.StringIO(star("sql", query, "--format", "csv", home=home).stdout))
+    assert names == ["problem_id", "text"]
+    assert [row[1] for row in rows] == [row["text"] for row in asked]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delete from rationales",
+        "create table mine as select 1",
+        "copy rationales to 'x.csv'",
+        "select * from read_csv('/etc/passwd')",
+        "attach 'x.duckdb'",
+        "set enable_external_access = true",
+    ],
+)
+def test_sql_that_writes_or_leaves_the_store_is_refused(home: Path, query: str) -> None:
+    before = invoke("sql", "select count(*) from rationales", "--json", home=home)[1]
+    code, told, said = invoke("sql", query, home=home)
+    assert (code, told) == (74, "")
+    assert "query failed" in said
+    assert invoke("sql", "select count(*) from rationales", "--json", home=home)[1] == before

@@ -1,0 +1,143 @@
+"""A store can be compared with its shard files, made smaller, and built anew: the rebuilt one equals it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.paths import Home
+from pipeline.store import StageKey, Store
+from pipeline.store.journal import NAME as JOURNAL
+from pipeline.store.maintenance import compact, deep_check, rebuild
+from tests.store.known_rows import EXPERIMENT, commit_rows, problem, rationale
+
+
+def content(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, sorted."""
+    with store.reading() as connection:
+        tables = connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'store' "
+            "AND table_name NOT IN ('store_info', 'leases')"
+        ).fetchall()
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=str)
+            for (name,) in tables
+        }
+
+
+def busy(store: Store) -> None:
+    """More history: a stage replaced by other inputs, one forced, one failed, a fork."""
+    commit_rows(
+        store, "rationalize", 1, {"rationales": [rationale("x", "p2", "rationalized")]}, input_digest="new"
+    )
+    commit_rows(store, "prepare", 0, {"problems": [problem("p1")]}, input_digest="other")
+    store.fail(StageKey(EXPERIMENT, 1, "generate"), shard=0, error="nothing ran")
+    store.begin(
+        StageKey(EXPERIMENT, 2, "train"),
+        shard=0,
+        shards=1,
+        input_digest="i",
+        host="h",
+        device="cpu",
+        versions={},
+    )
+    store.fail(StageKey(EXPERIMENT, 2, "train"), shard=0, error="no space left")
+    store.fork(EXPERIMENT, "sums-b", 1)
+    store.put("rounds", [{"experiment": EXPERIMENT, "round": 1, "decision": "stop", "reason": "enough"}])
+
+
+def path_of(store: Store, table: str, stage: str) -> Path:
+    rows = store.rows("committed_files", experiment=EXPERIMENT)
+    (path,) = [
+        row["path"] for row in rows if row["table_name"] == table and row["stage"] == stage and row["round"]
+    ]
+    return store.home.absolute(path)
+
+
+def test_rebuild_from_journal_and_shard_files_equals_the_original(world: Store, tmp_path: Path) -> None:
+    busy(world)
+    original = content(world)
+    world.path.rename(tmp_path / "damaged.duckdb")
+    rebuilt = rebuild(world.home, world.path)
+    assert rebuilt.left_out == []
+    assert content(Store(world.home)) == original
+
+
+def test_rebuild_after_a_torn_last_line_goes_on_as_if_it_never_was(world: Store, tmp_path: Path) -> None:
+    with (world.home.root / JOURNAL).open("a", encoding="utf-8") as lines:
+        lines.write('{"do": "commit", "experiment": "su')
+    world.put("rounds", [{"experiment": EXPERIMENT, "round": 1, "reason": "after the kill"}])
+    assert rebuild(world.home, tmp_path / "anew.duckdb").left_out == []
+    (tmp_path / "anew.duckdb").rename(world.path)
+    assert Store(world.home).rows("round", experiment=EXPERIMENT, round=1)[0]["reason"] == "after the kill"
+
+
+def test_rebuild_without_a_shard_file_names_it_and_leaves_its_stage_to_do(world: Store) -> None:
+    path = path_of(world, "training_rows", "select")
+    path.unlink()
+    world.path.unlink()
+    rebuilt = rebuild(world.home, world.path)
+    assert rebuilt.left_out == [
+        f"commit experiment sums round 1 stage select shard 0: {world.home.relative(path)} is gone"
+    ]
+    again = Store(world.home)
+    assert again.state(StageKey(EXPERIMENT, 1, "select")).status == "running"
+    assert again.state(StageKey(EXPERIMENT, 1, "generate")).status == "done"
+
+
+def test_rebuild_does_not_overwrite_and_needs_a_journal(world: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="exists; move it away"):
+        rebuild(world.home, world.path)
+    with pytest.raises(StoreError, match="no journal at"):
+        rebuild(Home(tmp_path / "empty"), tmp_path / "target.duckdb")
+
+
+def test_journal_holds_one_line_an_operation_in_order(store: Store) -> None:
+    commit_rows(store, "generate", 1, {"rationales": [rationale("a", "p")]})
+    store.put("rounds", [{"experiment": EXPERIMENT, "round": 1}])
+    lines = (store.home.root / JOURNAL).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["do"] for line in lines] == ["begin", "commit", "put"]
+
+
+def test_deep_check_intact_store_and_its_fork_have_no_offence(world: Store) -> None:
+    world.fork(EXPERIMENT, "sums-b", 1)
+    assert deep_check(world, EXPERIMENT) == []
+    assert deep_check(world, "sums-b") == []
+
+
+def test_deep_check_finds_files_that_are_gone_or_changed_and_rows_that_were_edited(world: Store) -> None:
+    path_of(world, "rationales", "generate").unlink()
+    with path_of(world, "verdicts", "verify_generated").open("ab") as file:
+        file.write(b"x")
+    with world.transaction() as connection:
+        connection.execute("UPDATE training_rows SET completion = ' 8' WHERE rationale_id = 'g1'")
+        connection.execute("DELETE FROM prompts WHERE prompt_hash = 'prompt-h2'")
+    found = {
+        (offence.check, offence.row["table_name"]): offence.row for offence in deep_check(world, EXPERIMENT)
+    }
+    assert set(found) == {
+        ("shard_file_missing", "rationales"),
+        ("shard_file_changed", "verdicts"),
+        ("rows_differ_from_file", "training_rows"),
+        ("rows_differ_from_file", "prompts"),
+    }
+    row = found[("rows_differ_from_file", "training_rows")]
+    assert (row["only_in_file"], row["only_in_store"]) == (1, 1)
+
+
+def test_compact_keeps_every_row_and_makes_the_file_smaller(store: Store) -> None:
+    text = "a line of reasoning that is never quite the same "
+    for number in range(4):  # each replaces the one before
+        rows = [
+            rationale(f"{number}-{n}", "p", sample=n, text=f"{text}{n * 7919} " * 20) for n in range(3000)
+        ]
+        commit_rows(store, "generate", 1, {"rationales": rows}, input_digest=f"inputs-{number}")
+    before = content(store)
+    sizes = compact(store)
+    assert content(store) == before
+    assert sizes.after == store.path.stat().st_size < sizes.before
+    assert store.rows("rounds_summary", experiment=EXPERIMENT) == []
+    commit_rows(store, "generate", 2, {"rationales": [rationale("later", "p")]})
+    assert len(list(store.home.root.glob("star.duckdb*"))) == 2  # the store and its lock
