@@ -6,7 +6,7 @@ from __future__ import annotations
 def main() -> None:
     """Run the command that `sys.argv` names and leave with its exit code (see `star --help`)."""
     from pipeline.cli.app import app
-    from pipeline.cli.signals import interruptible
+    from pipeline.cli.signals import terminate_as_interrupt
 
-    with interruptible():
+    with terminate_as_interrupt():
         app(prog_name="star")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typer.core import TyperGroup
 from pipeline import __version__
 from pipeline.cli import configs, demo, grade, outputs, preview, query, regrade, run, show, status
 from pipeline.cli.context import Options
-from pipeline.cli.signals import interrupted_by
+from pipeline.cli.signals import Terminated
 from pipeline.cli.terminal import examples, say_error
 from pipeline.errors import StarError
 
@@ -34,22 +33,18 @@ class StarGroup(TyperGroup):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort):
             raise
-        except KeyboardInterrupt:
-            raise typer.Exit(_say_interrupted()) from None
+        except KeyboardInterrupt as interrupt:
+            say_error(
+                f"interrupted; what is finished is kept. Go on with the same command: {_command_line()}"
+            )
+            code = interrupt.exit_code if isinstance(interrupt, Terminated) else 130
+            raise typer.Exit(code) from None
         except Exception as error:
-            if interrupted_by() is not None:
-                raise typer.Exit(_say_interrupted()) from None
             usage = hasattr(error, "format_message")  # a wrong option: typer shows it with the usage line
             closed = isinstance(error, OSError) and error.errno == errno.EPIPE
             if usage or closed or ctx.params.get("debug"):
                 raise
             raise typer.Exit(_say(error)) from None
-
-
-def _say_interrupted() -> int:
-    """Say how to go on; the exit code that a shell reports for the signal."""
-    say_error(f"interrupted; what is finished is kept. Go on with the same command: {_command_line()}")
-    return 128 + (interrupted_by() or signal.SIGINT)
 
 
 def _say(error: Exception) -> int:

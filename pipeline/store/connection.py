@@ -64,11 +64,31 @@ def attached(path: Path, option: str) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = instance(path.parent)
     try:
         _attach(connection, path, option)
-        connection.execute("USE store")
-        yield connection
+        with cancelled_when_interrupted(connection):
+            connection.execute("USE store")
+            yield connection
     finally:
         _detach(connection)
         _busy = False
+
+
+@contextmanager
+def cancelled_when_interrupted(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Within the block Ctrl-C and SIGTERM end a running query and leave as KeyboardInterrupt.
+
+    DuckDB sees the signal, but leaves as `RuntimeError: Query interrupted`, and its other threads go on with
+    the query: closing the connection would wait for them.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        connection.interrupt()
+        raise error.__context__ from None
+    except KeyboardInterrupt:
+        connection.interrupt()
+        raise
 
 
 def instance(scratch: Path) -> duckdb.DuckDBPyConnection:

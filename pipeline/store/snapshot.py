@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import StoreError
-from pipeline.store.connection import MEMORY_LIMIT, connect
+from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted, connect
 from pipeline.store.lock import file_lock
 
 SMALL_BYTES = 256 << 20
@@ -68,10 +68,11 @@ def query(
             },
         )
         try:
-            cursor = connection.execute(
-                sql, parameters if isinstance(parameters, Mapping) else list(parameters)
-            )
-            return [column[0] for column in cursor.description or []], cursor.fetchall()
+            with cancelled_when_interrupted(connection):
+                cursor = connection.execute(
+                    sql, parameters if isinstance(parameters, Mapping) else list(parameters)
+                )
+                return [column[0] for column in cursor.description or []], cursor.fetchall()
         finally:
             connection.close()
     except duckdb.Error as error:

@@ -117,6 +117,25 @@ def test_signal_ends_a_run_cleanly_and_says_how_to_go_on(
     assert {stage["stage"]: stage["state"] for stage in shown["stages"]}["train"] == "interrupted"
 
 
+def test_signal_within_a_query_of_the_store_is_told_as_an_interruption(project: tuple[Path, Path]) -> None:
+    home, _ = project
+    hours = "select sum(hash(a.range + b.range)) from range(1000000) a, range(10000000) b"
+    query = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "--home", str(home), "sql", hours],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _wait_for(Home(home).snapshot_path.exists)  # made right before the query starts
+        query.send_signal(signal.SIGTERM)
+        _, said = query.communicate(timeout=60)
+    finally:
+        query.kill()
+    assert query.returncode == 143, said
+    assert said.startswith("error: interrupted; what is finished is kept."), said
+
+
 def _wait_for(happened: object, timeout_s: float = 120) -> None:
     assert callable(happened)
     deadline = time.monotonic() + timeout_s
