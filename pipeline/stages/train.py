@@ -56,6 +56,7 @@ def run(ctx: StageContext) -> StageResult:
                 "training_set_digest": digest,
                 "rows": written.rows,
                 "steps": trained.steps,
+                "epochs": trained.epochs,
                 "tokens": trained.tokens,
                 "loss": trained.loss,
                 "seconds": trained.seconds,
