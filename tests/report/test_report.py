@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import load_config
 from pipeline.paths import Home
 from pipeline.report import html, plots
 from pipeline.report.data import ReportData, gather
@@ -111,10 +112,10 @@ def test_report_numbers_are_those_of_the_store(data: ReportData) -> None:
 
 def test_report_of_the_demo_says_what_the_base_knows_and_what_is_not_learned(data: ReportData) -> None:
     assert html.what_the_base_knows(data) == []
-    demo = ReportData(
-        data.experiment, data.config, data.recorded, data.rounds, facts=FactProbe(40, 39, 60, 6)
-    )
+    config = load_config(Path("addition")).config
+    demo = ReportData(data.experiment, config, data.recorded, data.rounds, facts=FactProbe(40, 39, 60, 6))
     told = " ".join(html.what_the_base_knows(demo))
+    assert "hints on problems of up to 3 columns" in told
     assert "40 of the 100 digit sums" in told
     assert "39 of 40 taught digit sums right, 6 of the 60 others" in told
     assert "not: length generalization" in told
