@@ -55,9 +55,9 @@ def _nothing_kept(ctx: StageContext) -> str | None:
     nothing = "nothing was kept in this round, so no model was trained"
     if counts["attempts"] and counts["ungraded"] == counts["attempts"]:
         return (
-            f"{nothing}: the grader could judge none of {counted(counts['attempts'], 'attempt')}; see why with "
-            f"`star show {ctx.experiment} --round {ctx.round} --outcome ungraded`, then correct verify.grader or "
-            "the gold answers"
+            f"{nothing}: the grader could judge none of {counted(counts['attempts'], 'attempt')}; see why "
+            f"with `star show {ctx.experiment} --round {ctx.round} --outcome ungraded`, then correct "
+            "verify.grader or the gold answers"
         )
     return (
         f"{nothing}; look at the attempts with "

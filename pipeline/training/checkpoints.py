@@ -139,7 +139,7 @@ def remove(path: Path) -> None:
 def prune(checkpoints: Sequence[CheckpointRole], keep: Literal["best", "last", "all"]) -> list[Path]:
     """Remove the checkpoints that need not stay; returns what was removed.
 
-    The newest always stays, for the next round is written with it; `best` keeps the best too, `all` every one.
+    The newest always stays, for the next round is written with it; `best` keeps the best too, `all` all.
     """
     if keep == "all":
         return []

@@ -36,7 +36,7 @@ def test_sampling_field_of_either_section_is_what_its_attempts_were_asked_with(
     [
         ([FEW_SHOT, "rationalize.few_shot=true"], "Q: What is 9 + 1? (10)\nA: 9 and 1 make 10.\n#### 10\n\n"),
         ([FEW_SHOT, "rationalize.few_shot=false"], ""),
-        ([FEW_SHOT, "prompts.separator=***"], "Q: What is 9 + 1? (10)\nA: 9 and 1 make 10.\n#### 10***"),
+        ([FEW_SHOT, 'prompts.separator=" ~~ "'], "Q: What is 9 + 1? (10)\nA: 9 and 1 make 10.\n#### 10 ~~ "),
         (
             [
                 FEW_SHOT,
@@ -140,13 +140,3 @@ def test_evaluate_confidence_widens_the_interval(lab: Lab) -> None:
         )
     )
     assert widths["sure"] > widths["usual"]
-
-
-def test_engine_max_model_len_rejects_prompts_that_fill_it(lab: Lab) -> None:
-    lab.says("p1", [right(2)])
-    lab.run("engine.max_model_len=16", until="select")
-    reasons = lab.rows("select distinct finish_reason from rationales where origin = 'generated'")
-    assert reasons == [("prompt_too_long",)]
-    assert {row[0] for row in lab.rows("select reason from rejections where stage = 'select'")} == {
-        "prompt_too_long"
-    }
