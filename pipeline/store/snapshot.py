@@ -76,7 +76,9 @@ def query(
         finally:
             connection.close()
     except duckdb.Error as error:
-        raise StoreError(f"query failed: {error}") from None
+        raise StoreError(
+            f'query failed: {error}\nthe snapshot is read-only; `star sql "show tables"` lists what there is'
+        ) from None
 
 
 def _is_fresh(store: Path, target: Path, max_age_s: float) -> bool:
