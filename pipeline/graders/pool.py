@@ -142,6 +142,10 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
 
+    def tell_workers(self, variables: Mapping[str, str]) -> None:
+        """Environment variables for the workers that are started from now on."""
+        self._environment.update(variables)
+
     @property
     def processes(self) -> list[int]:
         """Process ids of the living workers."""
