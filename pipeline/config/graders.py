@@ -52,7 +52,7 @@ class MathGrader(GraderBase):
     """`rounded`: a decimal of at least 4 digits and 3 decimals equals what it rounds, where none is exact
     (2.6667 for 8/3). `exact`: it does not."""
     timeout_s: float = option(2.0, gt=0)
-    """Processor seconds for one item; one second later its process is killed."""
+    """Processor seconds for one item; half a second later its process is killed."""
 
 
 class NumericGrader(GraderBase):

@@ -77,10 +77,11 @@ class LocalJudges:
     def _open(self, names: Variables, judge: JudgeBase) -> None:
         key = secrets.token_hex(32)
         source = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
         told = json.dumps({**_model(judge), "timeout_s": judge.timeout_s})
         serving = Background(
             [sys.executable, "-P", "-m", "pipeline.graders.judge_server", told],
-            env={**os.environ, "PYTHONPATH": source, KEY: key},
+            env={**os.environ, "PYTHONPATH": path, KEY: key},
         )
         self._serving[names] = serving
         try:

@@ -42,7 +42,7 @@ from pipeline.graders import (
 from pipeline.graders.protocol import Grader
 from pipeline.identity import digest
 
-GRADERS_VERSION = 1
+GRADERS_VERSION = 2
 """Raised when a change of code changes verdicts: it is part of every grader's digest."""
 
 _ADAPTER: TypeAdapter[GraderConfig] = TypeAdapter(GraderConfig)
