@@ -82,22 +82,23 @@ def stage_config(config: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
         value: Any = config
         for name in key.split("."):
             value = getattr(value, name)
-        parts[key] = _content(value)
+        parts[key] = deciding_content(value)
     return parts
 
 
-def _content(value: Any) -> Any:
+def deciding_content(value: Any) -> Any:
+    """What of a section decides what comes out, as plain values: all but its execution settings."""
     if isinstance(value, BaseModel):
         kind = type(value)
         return {
-            name: _content(getattr(value, name))
+            name: deciding_content(getattr(value, name))
             for name in kind.model_fields
             if not has_mark(kind, name, "execution")
         }
     if isinstance(value, Mapping):
-        return {str(name): _content(item) for name, item in value.items()}
+        return {str(name): deciding_content(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_content(item) for item in value]
+        return [deciding_content(item) for item in value]
     return value
 
 

@@ -39,6 +39,8 @@ def render(**parts: Any) -> str:
         "round_tables": (),
         "confidence": "95%",
         "sampled": nothing,
+        "verdicts": nothing,
+        "quality": nothing,
         "rejections": nothing,
         "timings": nothing,
         "examples": (),
@@ -64,6 +66,8 @@ def experiment_page(data: ReportData, plots: Plots) -> str:
         ],
         confidence=f"{data.config.evaluate.confidence:.0%}",
         sampled=_sampled(data),
+        verdicts=_verdicts(data),
+        quality=_quality(data),
         rejections=_rejections(data),
         timings=_timings(data),
         examples=_chosen(data.examples),
@@ -173,6 +177,34 @@ def _sampled(data: ReportData) -> dict[str, Any]:
         if "@" in row["metric"] and row["difficulty"] == "all"
     ]
     return _table(columns, columns, rows)
+
+
+def _verdicts(data: ReportData) -> dict[str, Any]:
+    columns = ["round", "origin", "attempts", "correct", "wrong", "ungraded", "timeouts", "crashes"]
+    columns += ["why_ungraded"] + (
+        ["judge_tokens"] if any(row["judge_tokens"] for row in data.verdicts) else []
+    )
+    rows = [
+        {
+            name: f"{value:,}" if isinstance(value, int) and name != "round" else value
+            for name, value in row.items()
+        }
+        for row in data.verdicts
+    ]
+    return _table(columns, columns, rows)
+
+
+def _quality(data: ReportData) -> dict[str, Any]:
+    """Share of right attempts that each part of the grader flags; a part that never scored 0 stays out."""
+    names = sorted({row["subscore"] for row in data.quality if row["flagged"]})
+    by_group: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in data.quality:
+        group = by_group.setdefault((row["round"], row["origin"]), dict.fromkeys(names, ""))
+        if row["subscore"] in names:
+            group[row["subscore"]] = f"{row['rate']:.1%} of {row['attempts']:,}"
+    rows = [{"round": round_, "origin": origin, **group} for (round_, origin), group in by_group.items()]
+    columns = ("round", "origin", *names)
+    return _table(columns, columns, rows if names else [])
 
 
 def _rejections(data: ReportData) -> dict[str, Any]:

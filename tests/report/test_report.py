@@ -1,5 +1,6 @@
 """The report: one page that needs nothing else and obeys nothing that a model wrote."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -108,6 +109,31 @@ def test_report_numbers_are_those_of_the_store(data: ReportData) -> None:
     }
     fates = {(row["round"], row["fate"]): row["attempts"] for row in data.fates}
     assert fates == {(1, "kept"): 3, (1, "wrong"): 9, (1, "cut_off"): 3, (1, "over_problem_cap"): 1}
+
+
+def test_report_page_shows_verdicts_timeouts_and_what_the_quality_graders_flag(
+    page: str, data: ReportData
+) -> None:
+    assert "What the graders said" in page
+    assert "share flagged" not in page  # the grader of this experiment has no parts
+    assert {(row["round"], row["origin"]) for row in data.verdicts} >= {(1, "generated"), (1, "rationalized")}
+    verdicts = [{**data.verdicts[0], "timeouts": 1234, "why_ungraded": "timeout 1234", "judge_tokens": 5678}]
+    quality = [
+        {
+            "round": 1,
+            "origin": "generated",
+            "subscore": name,
+            "attempts": 40,
+            "flagged": flagged,
+            "rate": flagged / 40,
+        }
+        for name, flagged in (("<leak>", 0), ("<equations>", 5))
+    ]
+    shown = dataclasses.replace(data, verdicts=verdicts, quality=quality)
+    empty = {theme.name: dict[str, bytes]() for theme in plots.THEMES}
+    text = outline(html.experiment_page(shown, empty)).text
+    assert "1,234" in text and "timeout 1234" in text and "5,678" in text
+    assert "<equations>" in text and "12.5% of 40" in text and "<leak>" not in text
 
 
 def test_report_of_the_demo_says_what_the_base_knows_and_what_is_not_learned(data: ReportData) -> None:
