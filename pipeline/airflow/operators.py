@@ -14,9 +14,10 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
 )
 
+from pipeline.airflow import ROUNDS, run_id_of
 from pipeline.airflow.child import ChildOutcome, run_star
 from pipeline.airflow.form import plan_arguments
-from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink, run_id_of
+from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
 from pipeline.paths import Home, validate_experiment
 
 FINAL_EXIT_CODES = {
@@ -159,10 +160,9 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
     operator_extra_links = (RoundRunLink(),)
     ui_color: ClassVar[str] = "#eaf6ec"
 
-    def __init__(self, *, experiment: str, dag_of_rounds: str, redo: bool, **kwargs: Any) -> None:
+    def __init__(self, *, experiment: str, redo: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.experiment = experiment
-        self.dag_of_rounds = dag_of_rounds
         self.redo = redo
         self.triggered: str | None = None
 
@@ -180,16 +180,16 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
         if round_ is None:
             raise AirflowSkipException("no further round: the decision was to stop, or all rounds are done")
         run_id = run_id_of(self.experiment, round_)
-        exists = ti.get_dr_count(dag_id=self.dag_of_rounds, run_ids=[run_id]) > 0
-        if exists and ti.get_dagrun_state(self.dag_of_rounds, run_id) in ("queued", "running"):
+        exists = ti.get_dr_count(dag_id=ROUNDS, run_ids=[run_id]) > 0
+        if exists and ti.get_dagrun_state(ROUNDS, run_id) in ("queued", "running"):
             raise AirflowSkipException(f"{run_id} is being run")
         if exists and not (self.redo or following["redo"]):
             raise AirflowSkipException(f"{run_id} exists and is left as it is")
-        if ti.get_dag(self.dag_of_rounds).is_paused:
-            raise AirflowFailException(f"DAG {self.dag_of_rounds} is paused: unpause it and clear this task")
+        if ti.get_dag(ROUNDS).is_paused:
+            raise AirflowFailException(f"DAG {ROUNDS} is paused: unpause it and clear this task")
         self.triggered = run_id
         raise DagRunTriggerException(
-            trigger_dag_id=self.dag_of_rounds,
+            trigger_dag_id=ROUNDS,
             dag_run_id=run_id,
             conf={"experiment": self.experiment, "round": round_},
             logical_date=None,
