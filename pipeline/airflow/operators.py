@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
     DagRunTriggerException,
+    DownstreamTasksSkipped,
 )
 
 from pipeline.airflow import ROUNDS, run_id_of
@@ -83,7 +84,8 @@ class LaunchOperator(StarOperator):
         arguments = plan_arguments(dict(context["params"]), self.configs, run.run_after)
         plan = self.star("plan", *arguments, "--json").document
         if plan.get("nothing_new"):
-            raise AirflowSkipException(plan["nothing_new"])
+            self.log.info("%s", plan["nothing_new"])
+            raise DownstreamTasksSkipped(tasks=sorted(context["task"].get_flat_relative_ids(upstream=False)))
         self.log.info(
             "experiment %s: %s rounds, %s shards", plan["experiment"], plan["rounds"], plan["shards"]
         )

@@ -67,7 +67,8 @@ def _fields(section: type[Section], prefix: str) -> Iterator[Triggerable]:
         if has_mark(section, name, "triggerable"):
             documentation = (field.description or "").replace("\n", " ")
             # Of this field alone: the schema of the whole config takes a second.
-            schema = TypeAdapter(Annotated[field.annotation, *field.metadata]).json_schema()
+            kind: Any = Annotated[field.annotation, name, *field.metadata]
+            schema = TypeAdapter(kind).json_schema()
             yield Triggerable(f"{prefix}{name}", schema, documentation, field.default)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from _fields(field.annotation, f"{prefix}{name}.")
