@@ -30,9 +30,9 @@ class Following:
     """What comes after a round.
 
     `round` is the first later round that is not done with today's inputs, None where there is none or the
-    loop was decided to stop. `stale` are later rounds that were done and stand on something else than today's
-    inputs. `redo` says that the launcher was asked to go on after `round` had been finished, which asks for
-    it to be done again.
+    loop was decided to stop. `stale` are later rounds that were done and are no longer, because they stand on
+    something else than today's inputs. `redo` says that the launcher was asked to go on after `round` had
+    been finished, which asks for it to be done again.
     """
 
     round: int | None
@@ -107,10 +107,10 @@ def _round_state(
     """`forked`, `done`, `stale` or `unfinished`."""
     if row["status"] == "forked":
         return "forked"
+    if row["status"] != "done":
+        return "unfinished"
     states = {each["state"] for each in stage_states(store, name, round_, runs, running=False)}
-    if row["status"] == "done" and states <= {"done"}:
-        return "done"
-    return "stale" if "stale" in states else "unfinished"
+    return "done" if states <= {"done"} else "stale"
 
 
 def _launched_since(session: Session, row: Mapping[str, Any]) -> bool:

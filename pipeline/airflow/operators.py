@@ -171,13 +171,9 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
     def execute(self, context: Any) -> None:
         ti = context["ti"]
         following = ti.xcom_pull(task_ids="decide", key="following")
-        if following["stale"]:
-            rounds = ", ".join(str(round_) for round_ in following["stale"])
-            ti.xcom_push(
-                key="note",
-                value=f"stale: round {rounds} of {self.experiment} stands on other inputs than today's; "
-                f"to go on from there trigger the launcher with experiment {self.experiment}",
-            )
+        redo = self.redo or following["redo"]
+        if following["stale"] and not redo:
+            ti.xcom_push(key="note", value=self._stale(following["stale"]))
         round_ = following["round"]
         if round_ is None:
             raise AirflowSkipException("no further round: the decision was to stop, or all rounds are done")
@@ -185,7 +181,7 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
         exists = ti.get_dr_count(dag_id=ROUNDS, run_ids=[run_id]) > 0
         if exists and ti.get_dagrun_state(ROUNDS, run_id) in ("queued", "running"):
             raise AirflowSkipException(f"{run_id} is being run")
-        if exists and not (self.redo or following["redo"]):
+        if exists and not redo:
             raise AirflowSkipException(f"{run_id} exists and is left as it is")
         if ti.get_dag(ROUNDS).is_paused:
             raise AirflowFailException(f"DAG {ROUNDS} is paused: unpause it and clear this task")
@@ -202,4 +198,11 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
             failed_states=["failed"],
             poke_interval=60,
             deferrable=False,
+        )
+
+    def _stale(self, stale: Sequence[int]) -> str:
+        rounds = ", ".join(str(round_) for round_ in stale)
+        return (
+            f"stale: round {rounds} of {self.experiment} stands on other inputs than today's; "
+            f"to go on from there trigger the launcher with experiment {self.experiment}"
         )

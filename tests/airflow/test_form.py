@@ -1,5 +1,6 @@
 """The trigger form: what it offers and refuses, and the command that its answers mean."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_triggerable_fields_name_no_model_grader_engine_problem_or_store() -> No
 @pytest.mark.parametrize("key", sorted(triggerable_fields()))
 def test_triggerable_default_matches_its_own_pattern_and_can_be_set(key: str) -> None:
     field = triggerable_fields()[key]
-    text = {None: "null", True: "true", False: "false"}.get(field.default, str(field.default))
+    text = field.default if isinstance(field.default, str) else json.dumps(field.default)
     assert re.fullmatch(field.pattern, f"{key}={text}")
     one_sample = ["generate.samples=1", "rationalize.samples=1"]  # which temperature 0 needs
     with_overrides(load_config(Path("smoke")).config, [*one_sample, f"{key}={text}"], "test")
