@@ -1,7 +1,9 @@
 """Exit codes and outcomes of `star` in Airflow's terms."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,11 +12,13 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
     DagRunTriggerException,
+    DownstreamTasksSkipped,
 )
 
 from pipeline.airflow.callbacks import record_failure
 from pipeline.airflow.child import child_environment, run_star
-from pipeline.airflow.operators import NextRoundOperator, StageOperator
+from pipeline.airflow.form import FIELDS
+from pipeline.airflow.operators import LaunchOperator, NextRoundOperator, StageOperator
 from pipeline.paths import Home
 from pipeline.store import Store
 from tests.experiments import make_once
@@ -162,6 +166,22 @@ def test_failure_of_a_killed_stage_is_recorded(shared_root: Path, monkeypatch: p
     record_failure({"task": stage("train"), "exception": RuntimeError("out of time")})
     rows = store.query_readonly("select status, error from stage_runs where stage = 'train'")[1]
     assert rows == [("failed", "Airflow: out of time")]
+
+
+def test_launch_that_is_to_continue_without_new_problems_skips_all_that_follows(home: Home) -> None:
+    launch = LaunchOperator(
+        task_id="launch", configs={"sums": str(home.root.parent / "project" / "sums.yaml")}
+    )
+    params = dict.fromkeys([*FIELDS, "experiment"]) | {
+        "config": "sums",
+        "continue_newest": True,
+        "further": [],
+    }
+    run = SimpleNamespace(run_after=datetime(2026, 11, 21, tzinfo=UTC))
+    follows = SimpleNamespace(get_flat_relative_ids=lambda upstream: {"prepare", "evaluate"})
+    with pytest.raises(DownstreamTasksSkipped) as raised:
+        launch.execute({"dag_run": run, "params": params, "task": follows})
+    assert raised.value.tasks == ["evaluate", "prepare"]
 
 
 def test_child_sees_nothing_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
