@@ -1,4 +1,4 @@
-"""Keeping a store healthy: give space back, compare it with its shard files, build it anew from them."""
+"""Keeping a store healthy: give space back, compare it with its shard files, build it anew, move it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import duckdb
 
 from pipeline.errors import StoreError
 from pipeline.paths import Home
-from pipeline.store import journal, migrations, operations
-from pipeline.store.backend import Compacted
+from pipeline.store import journal, lease, migrations, operations, queries
+from pipeline.store.backend import Backend, Compacted
 from pipeline.store.checks import Offence
 from pipeline.store.commits import literal_path
+from pipeline.store.connection import quoted_path
+from pipeline.store.copying import copy_tables
+from pipeline.store.lock import file_lock
 from pipeline.store.plain import PlainFile
 from pipeline.store.store import Store
 from pipeline.store.tables import schema_of, sha256_of
@@ -76,6 +79,35 @@ def rebuild(home: Home, target: Path) -> Rebuilt:
 
     plain.create(fill)
     return rebuilt
+
+
+def move(home: Home, target: Backend) -> dict[str, int]:
+    """Copy the store in the home's DuckDB file to an empty `target`, all or nothing; the rows per table.
+
+    The file is kept as `star.duckdb.moved`. Raises StoreError where there is no such file or where `target`
+    holds experiments, LeaseHeldError while an experiment runs.
+    """
+    source = PlainFile(home.store_path)
+    if not source.exists():
+        raise StoreError(f"no store at {source}: there is nothing to move")
+    migrations.migrate(source)
+    migrations.migrate(target)
+    with source.connect(write=True) as connection:
+        connection.execute("CHECKPOINT")  # what a crash left in the log
+    with file_lock(source.path, write=True), target.connect(write=True) as connection:
+        if connection.execute("SELECT count(*) FROM experiments").fetchone() != (0,):
+            raise StoreError(f"store {target} holds experiments; a store is moved to an empty one")
+        connection.execute(f"ATTACH {quoted_path(source.path)} AS moved (READ_ONLY)")
+        try:
+            for row in queries.fetch(connection, "SELECT * FROM moved.leases", {}):
+                lease.refuse_living(row)
+            connection.execute("BEGIN")
+            copied = copy_tables(connection, "moved", "store", without=frozenset({"leases"}))
+            connection.execute("COMMIT")
+        finally:
+            connection.execute("DETACH moved")
+        source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
+    return copied
 
 
 def _repeat(
