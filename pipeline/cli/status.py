@@ -9,9 +9,9 @@ import typer
 
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, known_experiment
-from pipeline.cli.stage_states import stage_states, was_interrupted
 from pipeline.cli.terminal import clean, print_json, print_table, say
 from pipeline.report.tables import ROUND_COLUMNS, round_cells
+from pipeline.stage_states import stage_states, was_interrupted
 
 if TYPE_CHECKING:
     from pipeline.store import Store
