@@ -1,0 +1,275 @@
+"""The smoke experiment with its store in DuckLake, by `star run` and by Celery workers of which one dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.paths import Home
+from pipeline.store import Store
+from pipeline.store.checks import run_checks
+from tests.servers import PASSWORD, PASSWORD_VARIABLE, Postgres, free_port, postgres, redis
+from tests.test_kill import OUTCOME
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+CONFIG = "smoke"
+SHARDS = 4
+PATIENCE_S = 600.0
+# What a machine that vanished costs; far below the defaults, which are minutes and a day.
+HEARTBEAT_S, VISIBILITY_S = 20, 55
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The home in which `star run` finished the experiment on a plain store."""
+    home = Home(tmp_path_factory.mktemp("plain"))
+    star_run(home, {})
+    return home
+
+
+def star_run(home: Home, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "pipeline", "run", CONFIG, "--set", f"shards={SHARDS}"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "STAR_HOME": str(home.root), **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def outcome(home: Home) -> dict[str, list[tuple[Any, ...]]]:
+    """What the experiment came to: current rows only, without times and places."""
+    store = Store(home)
+    current = {
+        name: sql.replace(" order by", " where not superseded order by") for name, sql in OUTCOME.items()
+    }
+    current["checkpoint"] += " where not superseded order by all"
+    return {name: store.query_readonly(sql)[1] for name, sql in current.items()}
+
+
+def shared_store(server: Postgres, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A database for a store, which this process then uses too."""
+    environment = {"STAR_STORE": server.new_database(name), PASSWORD_VARIABLE: PASSWORD}
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    return environment
+
+
+def test_star_run_on_ducklake_equals_star_run_on_a_file(
+    server: Postgres, plain: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outcome(plain)
+    home = Home(tmp_path / "home")
+    star_run(home, shared_store(server, "by_hand", monkeypatch))
+    assert not home.store_path.exists()
+    assert outcome(home) == expected
+    assert run_checks(Store(home), CONFIG) == []
+
+
+@dataclass
+class Cluster:
+    """Airflow with CeleryExecutor: its own services, and workers that stand for machines."""
+
+    folder: Path
+    environment: dict[str, str]
+    services: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str, before: Sequence[str] = ()) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.services[name] = subprocess.Popen(
+                [*before, sys.executable, "-m", "airflow", *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def airflow(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done.stdout
+
+    def start_worker(self, name: str) -> None:
+        """A worker with a host name of its own where we may give it one."""
+        arguments = ["celery", "worker", "--concurrency", "2", "--celery-hostname", f"{name}@star"]
+        before = (
+            ["unshare", "--uts", "sh", "-c", f'hostname {name}; exec "$@"', "sh"] if own_hostnames() else []
+        )
+        self.start(name, *arguments, "--skip-serve-logs", before=before)
+
+    def kill(self, name: str) -> None:
+        """End a service and everything it started, at once: its machine is gone."""
+        process = self.services.pop(name)
+        root = psutil.Process(process.pid)
+        tree = [root, *root.children(recursive=True)]
+        for each in tree:
+            each.suspend()  # nobody sees another die, let alone says so
+        for each in tree:
+            each.send_signal(signal.SIGKILL)
+        process.wait(20)
+
+    def stop(self) -> None:
+        trees = [
+            each
+            for process in self.services.values()
+            if process.poll() is None
+            for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        ]
+        for process in self.services.values():
+            process.terminate()
+        _, alive = psutil.wait_procs(trees, timeout=15)
+        for each in alive:
+            each.kill()
+        for process in self.services.values():
+            process.wait(20)
+
+    def log(self) -> str:
+        return "\n".join(
+            f"== {file.name}\n{file.read_text(errors='replace')[-2500:]}"
+            for file in self.folder.glob("*.log")
+        )
+
+    def wait_until(self, what: str, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + patience_s
+        while not holds():
+            ended = [name for name, process in self.services.items() if process.poll() is not None]
+            assert not ended, f"{ended} ended: {self.log()}"
+            assert time.monotonic() < deadline, f"{what} did not come within {patience_s:g} s: {self.log()}"
+            time.sleep(0.5)
+
+
+def own_hostnames() -> bool:
+    command = ["unshare", "--uts", "hostname", "star-test"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@contextmanager
+def cluster(server: Postgres, folder: Path, home: Home, store: Mapping[str, str]) -> Iterator[Cluster]:
+    """A running one without workers, its metadata in Postgres, its broker Redis."""
+    pytest.importorskip("airflow.providers.celery", reason="the extra [celery] is not installed")
+    pytest.importorskip("asyncpg", reason="the extra [celery] is not installed")
+    repository = Path(__file__).resolve().parent.parent
+    (home.root / "site.yaml").parent.mkdir(parents=True, exist_ok=True)
+    (home.root / "site.yaml").write_text("airflow: {retry_delay_s: 10}\n")
+    server.sql("CREATE DATABASE airflow")
+    metadata = f"postgresql+psycopg://star:{PASSWORD}@127.0.0.1:{server.port}/airflow"
+    port = free_port()
+    with redis(folder) as broker, ExitStack() as stack:
+        settings = {
+            "core__executor": "CeleryExecutor",
+            "core__dags_folder": str(repository / "dags"),
+            "core__load_examples": "False",
+            "core__simple_auth_manager_all_admins": "True",
+            "core__execution_api_server_url": f"http://127.0.0.1:{port}/execution/",
+            "core__parallelism": "4",
+            "database__sql_alchemy_conn": metadata,
+            "database__sql_alchemy_conn_async": metadata.replace("psycopg", "asyncpg"),
+            "api__host": "127.0.0.1",
+            "api__port": str(port),
+            "api__base_url": f"http://127.0.0.1:{port}",
+            "api__workers": "1",
+            "api__secret_key": "one-for-all-machines",
+            "api_auth__jwt_secret": "one-for-all-machines-of-enough-length-for-sha512-signatures-and-no-warning",
+            "celery__broker_url": f"redis://127.0.0.1:{broker}/0",
+            "celery__result_backend": f"db+{metadata}",
+            "celery__worker_prefetch_multiplier": "1",
+            "celery_broker_transport_options__visibility_timeout": str(VISIBILITY_S),
+            "scheduler__task_instance_heartbeat_sec": "5",
+            "scheduler__task_instance_heartbeat_timeout": str(HEARTBEAT_S),
+            "scheduler__task_instance_heartbeat_timeout_detection_interval": "5",
+            "scheduler__task_queued_timeout": str(VISIBILITY_S),
+            "scheduler__task_queued_timeout_check_interval": "10",
+            "scheduler__enable_health_check": "False",
+            "usage_data_collection__enabled": "False",
+        }
+        made = Cluster(
+            folder,
+            {
+                **os.environ,
+                **store,
+                **{f"AIRFLOW__{key.upper()}": value for key, value in settings.items()},
+                "AIRFLOW_HOME": str(folder / "airflow"),
+                "STAR_HOME": str(home.root),
+                "PYTHONPATH": str(repository),
+            },
+        )
+        stack.callback(made.stop)
+        made.airflow("db", "migrate")
+        made.start("api-server", "api-server", "--workers", "1")
+        made.start("dag-processor", "dag-processor")
+        made.start("scheduler", "scheduler")
+        yield made
+
+
+def test_celery_worker_killed_in_mid_round_costs_time_and_nothing_else(
+    server: Postgres, plain: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = outcome(plain)
+    home = Home(tmp_path / "home")
+    store = shared_store(server, "by_celery", monkeypatch)
+
+    def tasks(condition: str) -> list[tuple[object, ...]]:
+        query = f"SELECT hostname, task_id, map_index, try_number FROM task_instance WHERE {condition}"
+        return server.sql(query, "airflow")
+
+    with cluster(server, tmp_path, home, store) as airflow:
+        airflow.start_worker("worker-a")
+        airflow.start_worker("worker-b")
+        airflow.wait_until(
+            "the DAGs", lambda: len(server.sql("SELECT dag_id FROM dag", "airflow")) == 2, patience_s=180
+        )
+        conf = json.dumps({"experiment": CONFIG, "config": CONFIG, "shards": SHARDS})
+        airflow.airflow("dags", "trigger", "star", "--conf", conf)
+
+        generating = "dag_id = 'star_round' AND task_id = 'generate' AND state = 'running' AND hostname <> ''"
+        airflow.wait_until("a shard being generated", lambda: bool(tasks(generating)))
+        time.sleep(2)  # it has begun, and holds its lease
+        lost = tasks(generating) or tasks("state = 'running'")
+        victim = next(
+            (name for name in airflow.services if lost and str(lost[0][0]).startswith(name)), "worker-b"
+        )
+        airflow.kill(victim)
+        airflow.wait_until(
+            "the end of the experiment",
+            lambda: bool(
+                server.sql(
+                    "SELECT 1 FROM dag_run WHERE run_id = 'smoke__r002' AND state IN ('success', 'failed')",
+                    "airflow",
+                )
+            ),
+        )
+        states = server.sql("SELECT run_id, state FROM dag_run ORDER BY run_id", "airflow")
+        assert {state for _, state in states} == {"success"} and len(states) == 3, (states, airflow.log())
+        assert tasks("try_number > 1 AND state = 'success'"), "the kill hit no task"
+        print(f"{victim} was killed while it ran {lost}; tried again: {tasks('try_number > 1')}")
+
+    assert outcome(home) == expected
+    assert run_checks(Store(home), CONFIG) == []
+    assert PASSWORD not in airflow.log()
