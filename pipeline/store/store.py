@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.config.site import load_site
 from pipeline.config.store_url import StoreUrl
 from pipeline.errors import StoreError
 from pipeline.paths import Home
@@ -28,8 +29,8 @@ _RESULT_FILE = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 
 
 def backend_of(home: Home) -> Backend:
-    """Where a home's tables lie: in its DuckDB file, or in the DuckLake of STAR_STORE (see StoreUrl)."""
-    url = os.environ.get(URL_VARIABLE)
+    """Where a home's tables lie: in the DuckLake of STAR_STORE or the site's `store.url`, or in its file."""
+    url = os.environ.get(URL_VARIABLE) or load_site(home).config.store.url
     if not url:
         return PlainFile(home.store_path)
     from pipeline.store.ducklake import Lake
