@@ -1,16 +1,18 @@
 """Pods of tasks for Airflow's KubernetesExecutor, made from the site's settings.
 
-`python -m pipeline.airflow.kubernetes` prints what the cluster needs beside Airflow itself: the claim of the
-shared home and the pod template. What a stage needs beyond the template (GPUs, memory, where) comes with its
-task as `pod_override`.
+`python -m pipeline.airflow.kubernetes home|pod` prints what a cluster needs beside Airflow itself: the claim
+of the shared home, and the pod template. What a stage needs beyond the template (GPUs, memory, where) comes
+with its task as `pod_override`.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config.site import AirflowSite, KubernetesSite, PodSite, load_site
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StarError
 
 BASE = "base"
 """The name by which Airflow knows the container that runs the task."""
@@ -89,8 +91,8 @@ def home_claim(site: KubernetesSite) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Print the manifests as YAML."""
+def main(arguments: Sequence[str]) -> None:
+    """Print a manifest as YAML: `home` (the claim) or `pod` (the template)."""
     import yaml
 
     loaded = load_site()
@@ -99,8 +101,15 @@ def main() -> None:
         raise ConfigError(
             f"{loaded.path} has no airflow.kubernetes; set at least its image (see docs/deploy.md)"
         )
-    print(yaml.safe_dump_all([home_claim(site), pod_template(site)], sort_keys=False), end="")
+    manifests = {"home": home_claim, "pod": pod_template}
+    if len(arguments) != 1 or arguments[0] not in manifests:
+        raise ConfigError(f"expected one of {', '.join(manifests)}, not {' '.join(arguments) or 'nothing'}")
+    print(yaml.safe_dump(manifests[arguments[0]](site), sort_keys=False), end="")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(sys.argv[1:])
+    except StarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,9 +1,14 @@
 """The URL of a shared store: what it may hold, and that no message tells a password."""
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.config.site import load_site
 from pipeline.config.store_url import StoreUrl
 from pipeline.errors import ConfigError
+from pipeline.paths import Home
+from pipeline.store import Store
 
 pytest.importorskip("psycopg", reason="the extra [ducklake] is not installed")
 BASE = "ducklake:postgres:host=db dbname=star user=star"
@@ -50,3 +55,15 @@ def test_store_url_that_is_refused_says_why_and_not_what_it_holds(text: str, tol
     with pytest.raises(ConfigError, match=told) as raised:
         StoreUrl.parse(text)
     assert "s3cret" not in str(raised.value)
+
+
+def test_site_store_url_with_a_password_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STAR_SITE", raising=False)
+    (tmp_path / "site.yaml").write_text(f"store: {{url: '{BASE} password=s3cret'}}\n")
+    with pytest.raises(ConfigError, match="holds a password") as raised:
+        load_site(Home(tmp_path))
+    assert "s3cret" not in str(raised.value)
+    (tmp_path / "site.yaml").write_text(f"store: {{url: '{BASE} password=$STAR_DB_PASSWORD'}}\n")
+    assert str(Store(Home(tmp_path))) == str(StoreUrl.parse(BASE))
