@@ -75,7 +75,7 @@ def postgres() -> Iterator[Postgres]:
         data = folder / "data"
         made = [str(programs[-1]), "-D", str(data), "-U", "star", "-A", "scram-sha-256", "--no-sync"]
         subprocess.run(
-            [*_as_user(user), *made, f"--pwfile={secret}"], check=True, capture_output=True, timeout=60
+            [*ending_with_us(user), *made, f"--pwfile={secret}"], check=True, capture_output=True, timeout=60
         )
         port = free_port()
         command = [
@@ -88,7 +88,7 @@ def postgres() -> Iterator[Postgres]:
             str(folder),
         ]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with server([*_as_user(user), *command], port, folder / "log") as process:
+        with server([*ending_with_us(user), *command], port, folder / "log") as process:
             yield Postgres(port, folder, process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ def redis(folder: Path) -> Iterator[int]:
         pytest.skip("no redis-server (Debian: apt-get install redis-server)")
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with server(_as_user(None) + command, port, folder / "redis.log"):
+    with server([*ending_with_us(), *command], port, folder / "redis.log"):
         yield port
 
 
@@ -143,8 +143,8 @@ def _unprivileged(folder: Path) -> str | None:
     return user
 
 
-def _as_user(user: str | None) -> list[str]:
-    """In front of a command: run it as `user`, and end it when this process dies, however it does."""
+def ending_with_us(user: str | None = None) -> list[str]:
+    """Words in front of a command: it is ended when this process dies, however it does, and runs as `user`."""
     if not shutil.which("setpriv"):
         pytest.skip("no setpriv (Debian: util-linux)")
     words = ["setpriv", "--pdeathsig", "INT"]

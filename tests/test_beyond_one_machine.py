@@ -7,19 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from pipeline.paths import Home
 from pipeline.store import Store
 from pipeline.store.checks import run_checks
-from tests.servers import PASSWORD, PASSWORD_VARIABLE, Postgres, free_port, postgres, redis
+from tests.servers import PASSWORD, PASSWORD_VARIABLE, Postgres, ending_with_us, free_port, postgres, redis
 from tests.test_kill import OUTCOME
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -41,15 +42,15 @@ def server() -> Iterator[Postgres]:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The home in which `star run` finished the experiment on a plain store."""
     home = Home(tmp_path_factory.mktemp("plain"))
-    star_run(home, {})
+    star_run(home)
     return home
 
 
-def star_run(home: Home, environment: Mapping[str, str]) -> None:
+def star_run(home: Home) -> None:
     command = [sys.executable, "-m", "pipeline", "run", CONFIG, "--set", f"shards={SHARDS}"]
     done = subprocess.run(
         command,
-        env={**os.environ, "STAR_HOME": str(home.root), **environment},
+        env={**os.environ, "STAR_HOME": str(home.root)},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -66,23 +67,23 @@ def outcome(home: Home, rounds: int) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def shared_store(server: Postgres, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A database for a store, which this process then uses too."""
-    environment = {"STAR_STORE": server.new_database(name), PASSWORD_VARIABLE: PASSWORD}
-    for key, value in environment.items():
-        monkeypatch.setenv(key, value)
-    return environment
-
-
-def test_star_run_on_ducklake_equals_star_run_on_a_file(
-    server: Postgres, plain: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = outcome(plain, 2)
+@pytest.fixture
+def shared(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home whose site settings name a database for its store; its password is in our environment."""
     home = Home(tmp_path / "home")
-    star_run(home, shared_store(server, "by_hand", monkeypatch))
-    assert not home.store_path.exists()
-    assert outcome(home, 2) == expected
-    assert run_checks(Store(home), CONFIG) == []
+    home.root.mkdir()
+    url = server.new_database(f"star_{os.urandom(6).hex()}")
+    (home.root / "site.yaml").write_text(yaml.safe_dump({"store": {"url": url}}))
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    return home
+
+
+def test_star_run_on_ducklake_equals_star_run_on_a_file(plain: Home, shared: Home) -> None:
+    expected = outcome(plain, 2)
+    star_run(shared)
+    assert not shared.store_path.exists()
+    assert outcome(shared, 2) == expected
+    assert run_checks(Store(shared), CONFIG) == []
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Cluster:
     def start(self, name: str, *arguments: str, before: Sequence[str] = ()) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.services[name] = subprocess.Popen(
-                [*before, sys.executable, "-m", "airflow", *arguments],
+                [*ending_with_us(), *before, sys.executable, "-m", "airflow", *arguments],
                 env=self.environment,
                 cwd=self.folder,
                 stdout=log,
@@ -128,10 +129,10 @@ class Cluster:
         process = self.services.pop(name)
         root = psutil.Process(process.pid)
         tree = [root, *root.children(recursive=True)]
-        for each in tree:
-            each.suspend()  # nobody sees another die, let alone says so
-        for each in tree:
-            each.send_signal(signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody sees another die, let alone says so
+            for each in tree:
+                with suppress(psutil.NoSuchProcess):
+                    each.send_signal(number)
         process.wait(20)
 
     def stop(self) -> None:
@@ -169,14 +170,19 @@ def own_hostnames() -> bool:
     return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True).returncode == 0
 
 
+def hosts_of(home: Home, condition: str) -> list[str]:
+    """Where stages ran for which the condition holds."""
+    with Store(home).reading() as connection:
+        rows = connection.execute(f"SELECT DISTINCT host FROM stage_runs WHERE {condition} ORDER BY host")
+        return [host for (host,) in rows.fetchall()]
+
+
 @contextmanager
-def cluster(server: Postgres, folder: Path, home: Home, store: Mapping[str, str]) -> Iterator[Cluster]:
+def cluster(server: Postgres, folder: Path, home: Home) -> Iterator[Cluster]:
     """A running one without workers, its metadata in Postgres, its broker Redis."""
     pytest.importorskip("airflow.providers.celery", reason="the extra [celery] is not installed")
     pytest.importorskip("asyncpg", reason="the extra [celery] is not installed")
     repository = Path(__file__).resolve().parent.parent
-    (home.root / "site.yaml").parent.mkdir(parents=True, exist_ok=True)
-    (home.root / "site.yaml").write_text("airflow: {retry_delay_s: 10}\n")
     server.sql("CREATE DATABASE airflow")
     metadata = f"postgresql+psycopg://star:{PASSWORD}@127.0.0.1:{server.port}/airflow"
     port = free_port()
@@ -212,7 +218,6 @@ def cluster(server: Postgres, folder: Path, home: Home, store: Mapping[str, str]
             folder,
             {
                 **os.environ,
-                **store,
                 **{f"AIRFLOW__{key.upper()}": value for key, value in settings.items()},
                 "AIRFLOW_HOME": str(folder / "airflow"),
                 "STAR_HOME": str(home.root),
@@ -228,17 +233,15 @@ def cluster(server: Postgres, folder: Path, home: Home, store: Mapping[str, str]
 
 
 def test_celery_worker_killed_in_mid_round_costs_time_and_nothing_else(
-    server: Postgres, plain: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, plain: Home, shared: Home, tmp_path: Path
 ) -> None:
     expected = outcome(plain, 1)
-    home = Home(tmp_path / "home")
-    store = shared_store(server, "by_celery", monkeypatch)
 
     def tasks(condition: str) -> list[tuple[object, ...]]:
         query = f"SELECT hostname, task_id, map_index, try_number FROM task_instance WHERE {condition}"
         return server.sql(query, "airflow")
 
-    with cluster(server, tmp_path, home, store) as airflow:
+    with cluster(server, tmp_path, shared) as airflow:
         airflow.start_worker("worker-a")
         airflow.start_worker("worker-b")
         airflow.wait_until(
@@ -247,13 +250,16 @@ def test_celery_worker_killed_in_mid_round_costs_time_and_nothing_else(
         conf = json.dumps({"experiment": CONFIG, "config": CONFIG, "shards": SHARDS, "rounds": 1})
         airflow.airflow("dags", "trigger", "star", "--conf", conf)
 
-        generating = "dag_id = 'star_round' AND task_id = 'generate' AND state = 'running' AND hostname <> ''"
-        airflow.wait_until("a shard being generated", lambda: bool(tasks(generating)))
-        time.sleep(2)  # it has begun, and holds its lease
-        lost = tasks(generating) or tasks("state = 'running'")
-        victim = next(
-            (name for name in airflow.services if lost and str(lost[0][0]).startswith(name)), "worker-b"
-        )
+        hosts: list[str] = []
+
+        def generates() -> bool:
+            """Whether a shard of round 1 is being generated: it holds its lease, and the base is asked."""
+            if tasks("dag_id = 'star_round' AND task_id = 'generate' AND state = 'running'"):
+                hosts[:] = hosts_of(shared, "stage = 'generate' AND round = 1 AND status = 'running'")
+            return bool(hosts)
+
+        airflow.wait_until("a shard being generated", generates)
+        victim = hosts[0] if hosts[0] in airflow.services else "worker-b"
         airflow.kill(victim)
         airflow.wait_until(
             "the end of the experiment",
@@ -267,8 +273,10 @@ def test_celery_worker_killed_in_mid_round_costs_time_and_nothing_else(
         states = server.sql("SELECT run_id, state FROM dag_run ORDER BY run_id", "airflow")
         assert {state for _, state in states} == {"success"} and len(states) == 2, (states, airflow.log())
         assert tasks("try_number > 1 AND state = 'success'"), "the kill hit no task"
-        print(f"{victim} was killed while it ran {lost}; tried again: {tasks('try_number > 1')}")
+        print(f"killed: {victim}; tried again: {tasks('try_number > 1')}")
 
-    assert outcome(home, 1) == expected
-    assert run_checks(Store(home), CONFIG) == []
+    assert outcome(shared, 1) == expected
+    assert run_checks(Store(shared), CONFIG) == []
+    if own_hostnames():
+        assert hosts_of(shared, "round = 1") == ["worker-a", "worker-b"]
     assert PASSWORD not in airflow.log()
