@@ -14,11 +14,14 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import LoadedConfig
+from pipeline.config import ExperimentConfig, LoadedConfig, stage_config
+from pipeline.config.experiment import IDENTITY
+from pipeline.identity import digest
 from pipeline.paths import Home, write_atomically
 from pipeline.progress import Progress
 from pipeline.runner import Session, open_session
 from pipeline.stage_states import stage_states
+from pipeline.stages.prepare import arrived_problems
 from pipeline.store import Store
 
 
@@ -27,9 +30,9 @@ class Following:
     """What comes after a round.
 
     `round` is the first later round that is not done with today's inputs, None where there is none or the
-    loop was decided to stop. `stale` are later rounds that were done and stand on something else than today's
-    inputs. `redo` says that the launcher was asked to go on after `round` had been finished, which asks for
-    it to be done again.
+    loop was decided to stop. `stale` are later rounds that were done and are no longer, because they stand on
+    something else than today's inputs. `redo` says that the launcher was asked to go on after `round` had
+    been finished, which asks for it to be done again.
     """
 
     round: int | None
@@ -49,6 +52,28 @@ def launch(home: Home, name: str, loaded: LoadedConfig, progress: Progress) -> S
     launched = {"launched_at": datetime.now(UTC).replace(tzinfo=None).isoformat()}
     write_atomically(home.launched(name), json.dumps(launched).encode())
     return session
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The newest experiment of a config, how many rounds it has, and what arrived for it (None: nothing)."""
+
+    experiment: str
+    last_round: int
+    arrived: str | None
+
+
+def newest_of(home: Home, config: ExperimentConfig) -> Continuation | None:
+    """The newest experiment whose config decides the same outcome as `config`; None where there is none."""
+    store = Store(home)
+    store.migrate()
+    wanted = digest(stage_config(config, IDENTITY))
+    rows = store.rows("experiments_of_config", config_digest=wanted)
+    if not rows:
+        return None
+    name, last_round = rows[0]["experiment"], rows[0]["last_round"]
+    growth = arrived_problems(store, name, config, last_round + 1)
+    return Continuation(name, last_round, growth.note if growth.problems else None)
 
 
 def what_follows(session: Session, round_: int) -> Following:
@@ -82,10 +107,10 @@ def _round_state(
     """`forked`, `done`, `stale` or `unfinished`."""
     if row["status"] == "forked":
         return "forked"
+    if row["status"] != "done":
+        return "unfinished"
     states = {each["state"] for each in stage_states(store, name, round_, runs, running=False)}
-    if row["status"] == "done" and states <= {"done"}:
-        return "done"
-    return "stale" if "stale" in states else "unfinished"
+    return "done" if states <= {"done"} else "stale"
 
 
 def _launched_since(session: Session, row: Mapping[str, Any]) -> bool:

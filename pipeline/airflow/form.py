@@ -106,6 +106,9 @@ def plan_arguments(params: Mapping[str, Any], configs: Mapping[str, str], now: d
     Airflow has checked the Params against their schema before the run was made; what decides is checked again
     here, since this is what a command is made of.
     """
+    unknown = set(params) - {*FIELDS, "experiment", "config", "continue_newest", "further"}
+    if unknown:
+        raise AirflowFailException(f"{', '.join(sorted(unknown))}: no field of the form; see `further`")
     config = params["config"]
     if config not in configs:
         raise AirflowFailException(f"config {config!r} is not offered; expected one of {', '.join(configs)}")

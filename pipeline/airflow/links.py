@@ -8,13 +8,7 @@ from urllib.parse import quote
 import attrs
 from airflow.sdk import BaseOperatorLink, conf
 
-PAGES = "/star"
-"""Where `pipeline.airflow.plugin` serves its pages in Airflow's API server."""
-
-
-def run_id_of(experiment: str, round_: int) -> str:
-    """The run of `star_round` that is this round: deterministic, so that it exists once."""
-    return f"{experiment}__r{round_:03d}"
+from pipeline.airflow import PAGES, ROUNDS
 
 
 def _airflow(path: str) -> str:
@@ -50,4 +44,4 @@ class RoundRunLink(BaseOperatorLink):  # type: ignore[misc, unused-ignore]
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         if operator.triggered is None:
             return ""
-        return _airflow(f"/dags/{operator.dag_of_rounds}/runs/{quote(operator.triggered)}")
+        return _airflow(f"/dags/{ROUNDS}/runs/{quote(operator.triggered)}")

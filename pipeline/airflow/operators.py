@@ -12,11 +12,13 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
     DagRunTriggerException,
+    DownstreamTasksSkipped,
 )
 
+from pipeline.airflow import ROUNDS, run_id_of
 from pipeline.airflow.child import ChildOutcome, run_star
 from pipeline.airflow.form import plan_arguments
-from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink, run_id_of
+from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
 from pipeline.paths import Home, validate_experiment
 
 FINAL_EXIT_CODES = {
@@ -82,7 +84,8 @@ class LaunchOperator(StarOperator):
         arguments = plan_arguments(dict(context["params"]), self.configs, run.run_after)
         plan = self.star("plan", *arguments, "--json").document
         if plan.get("nothing_new"):
-            raise AirflowSkipException(plan["nothing_new"])
+            self.log.info("%s", plan["nothing_new"])
+            raise DownstreamTasksSkipped(tasks=sorted(context["task"].get_flat_relative_ids(upstream=False)))
         self.log.info(
             "experiment %s: %s rounds, %s shards", plan["experiment"], plan["rounds"], plan["shards"]
         )
@@ -159,37 +162,32 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
     operator_extra_links = (RoundRunLink(),)
     ui_color: ClassVar[str] = "#eaf6ec"
 
-    def __init__(self, *, experiment: str, dag_of_rounds: str, redo: bool, **kwargs: Any) -> None:
+    def __init__(self, *, experiment: str, redo: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.experiment = experiment
-        self.dag_of_rounds = dag_of_rounds
         self.redo = redo
         self.triggered: str | None = None
 
     def execute(self, context: Any) -> None:
         ti = context["ti"]
         following = ti.xcom_pull(task_ids="decide", key="following")
-        if following["stale"]:
-            rounds = ", ".join(str(round_) for round_ in following["stale"])
-            ti.xcom_push(
-                key="note",
-                value=f"stale: round {rounds} of {self.experiment} stands on other inputs than today's; "
-                f"to go on from there trigger the launcher with experiment {self.experiment}",
-            )
+        redo = self.redo or following["redo"]
+        if following["stale"] and not redo:
+            ti.xcom_push(key="note", value=self._stale(following["stale"]))
         round_ = following["round"]
         if round_ is None:
             raise AirflowSkipException("no further round: the decision was to stop, or all rounds are done")
         run_id = run_id_of(self.experiment, round_)
-        exists = ti.get_dr_count(dag_id=self.dag_of_rounds, run_ids=[run_id]) > 0
-        if exists and ti.get_dagrun_state(self.dag_of_rounds, run_id) in ("queued", "running"):
+        exists = ti.get_dr_count(dag_id=ROUNDS, run_ids=[run_id]) > 0
+        if exists and ti.get_dagrun_state(ROUNDS, run_id) in ("queued", "running"):
             raise AirflowSkipException(f"{run_id} is being run")
-        if exists and not (self.redo or following["redo"]):
+        if exists and not redo:
             raise AirflowSkipException(f"{run_id} exists and is left as it is")
-        if ti.get_dag(self.dag_of_rounds).is_paused:
-            raise AirflowFailException(f"DAG {self.dag_of_rounds} is paused: unpause it and clear this task")
+        if ti.get_dag(ROUNDS).is_paused:
+            raise AirflowFailException(f"DAG {ROUNDS} is paused: unpause it and clear this task")
         self.triggered = run_id
         raise DagRunTriggerException(
-            trigger_dag_id=self.dag_of_rounds,
+            trigger_dag_id=ROUNDS,
             dag_run_id=run_id,
             conf={"experiment": self.experiment, "round": round_},
             logical_date=None,
@@ -200,4 +198,11 @@ class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
             failed_states=["failed"],
             poke_interval=60,
             deferrable=False,
+        )
+
+    def _stale(self, stale: Sequence[int]) -> str:
+        rounds = ", ".join(str(round_) for round_ in stale)
+        return (
+            f"stale: round {rounds} of {self.experiment} stands on other inputs than today's; "
+            f"to go on from there trigger the launcher with experiment {self.experiment}"
         )

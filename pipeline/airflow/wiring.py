@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, chain
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from pipeline.airflow import LAUNCHER, ROUNDS
 from pipeline.airflow.callbacks import record_failure, report_late_round
 from pipeline.airflow.form import config_files, trigger_form
 from pipeline.airflow.kubernetes import executor_config
@@ -17,8 +18,6 @@ from pipeline.airflow.operators import LaunchOperator, NextRoundOperator, StageO
 from pipeline.config.site import AirflowSite, LoadedSite, PlaceSite, load_site
 from pipeline.paths import EXPERIMENT_NAME
 from pipeline.rounds import STAGES, Stage
-
-LAUNCHER, ROUNDS = "star", "star_round"
 
 
 def launcher_dag(file: str, doc: str | None) -> DAG:
@@ -98,7 +97,6 @@ def _next(site: AirflowSite, experiment: str, *, redo: bool) -> NextRoundOperato
     return NextRoundOperator(
         task_id="next_round",
         experiment=experiment,
-        dag_of_rounds=ROUNDS,
         redo=redo,
         doc_md=NextRoundOperator.__doc__,
         **{key: value for key, value in _placed(site, site.cpu).items() if key != "grace_s"},

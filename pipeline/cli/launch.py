@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import typer
 
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, is_experiment, load_named, recorded_config
 from pipeline.cli.run import SET_HELP
 from pipeline.cli.terminal import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.config import LoadedConfig
+    from pipeline.paths import Home
 
 PANEL = "Run"
 
@@ -40,14 +47,40 @@ def plan(
     home = home_of(ctx)
     new = not is_experiment(home, validate_experiment(experiment))
     loaded = load_named(target, set_, experiment) if new else recorded_config(home, experiment, set_)
-    session = launch(home, experiment, loaded, default_progress())
-    path = home.launched_config(experiment)
+    if continue_newest:
+        found = _newest(home, load_named(target, set_, experiment), json)
+        if found is None:
+            return
+        new, loaded = loaded.experiment == found.experiment, found
+    session = launch(home, loaded.experiment, loaded, default_progress())
+    path = home.launched_config(loaded.experiment)
     if json:
         config = session.config
-        told = {"experiment": experiment, "config": home.relative(path), "new": new}
+        told = {"experiment": loaded.experiment, "config": home.relative(path), "new": new}
         print_json({**told, "rounds": config.rounds, "shards": config.shards})
     else:
         say(f"wrote {path}; run it: star run {path}")
+
+
+def _newest(home: Home, loaded: LoadedConfig, as_json: bool) -> LoadedConfig | None:
+    """`loaded` as the newest experiment of it goes on by; itself where there is none; None: nothing new."""
+    from pipeline.launch import newest_of
+
+    newest = newest_of(home, loaded.config)
+    if newest is None:
+        return loaded
+    if newest.arrived is None:
+        nothing = f"no new problems have arrived for {newest.experiment}, the newest of its config"
+        if as_json:
+            print_json({"nothing_new": nothing})
+        else:
+            say(nothing)
+        return None
+    say(f"{newest.experiment} goes on after round {newest.last_round}: {newest.arrived}")
+    rounds = newest.last_round + loaded.config.rounds
+    return replace(
+        loaded, experiment=newest.experiment, config=loaded.config.model_copy(update={"rounds": rounds})
+    )
 
 
 def fail(

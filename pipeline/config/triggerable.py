@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
 
 from pipeline.config.experiment import ExperimentConfig
 from pipeline.config.section import Section, has_mark
@@ -53,17 +56,20 @@ class Triggerable:
         return f"{re.escape(self.key)}=({values})"
 
 
+@functools.cache
 def triggerable_fields() -> dict[str, Triggerable]:
     """By dotted key, in the order of the config."""
     return {field.key: field for field in _fields(ExperimentConfig, "")}
 
 
 def _fields(section: type[Section], prefix: str) -> Iterator[Triggerable]:
-    properties = section.model_json_schema()["properties"]
     for name, field in section.model_fields.items():
         if has_mark(section, name, "triggerable"):
             documentation = (field.description or "").replace("\n", " ")
-            yield Triggerable(f"{prefix}{name}", properties[name], documentation, field.default)
+            # Of this field alone: the schema of the whole config takes a second.
+            kind: Any = Annotated[field.annotation, name, *field.metadata]
+            schema = TypeAdapter(kind).json_schema()
+            yield Triggerable(f"{prefix}{name}", schema, documentation, field.default)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from _fields(field.annotation, f"{prefix}{name}.")
 
