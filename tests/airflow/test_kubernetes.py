@@ -13,6 +13,8 @@ import yaml
 
 from pipeline.airflow.kubernetes import executor_config, home_claim, pod_override, pod_template
 from pipeline.config.site import AirflowSite, KubernetesSite, PodSite
+from pipeline.rounds import STAGES
+from tests.airflow.conftest import REPOSITORY, Driver
 
 SITE = KubernetesSite(
     image="registry.example/star:1",
@@ -20,6 +22,18 @@ SITE = KubernetesSite(
     storage_class="nfs",
     gpu=PodSite(cpu="8", memory="64Gi", gpus=2, node_selector={"gpu": "h100"}),
 )
+DAGS = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(sys.argv[1])
+def limits(task):
+    config = task.partial_kwargs["executor_config"] if task.is_mapped else task.executor_config
+    return config["pod_override"].spec.containers[0].resources.limits
+tasks = [task for dag in bag.dags.values() for task in dag.tasks if task.task_id not in ("launch", "next_round")]
+kept = sum(str(DagSerialization.to_dict(dag)).count("nvidia.com/gpu") for dag in bag.dags.values())
+print(json.dumps({"errors": bag.import_errors, "limits": {task.task_id: limits(task) for task in tasks}, "kept": kept}))
+"""
 HAS_CLIENT = all(
     importlib.util.find_spec(name) for name in ("kubernetes", "airflow.providers.cncf.kubernetes")
 )
@@ -89,6 +103,22 @@ def test_executor_config_is_a_pod_that_airflow_can_merge_with_the_template() -> 
     assert only.resources.limits["nvidia.com/gpu"] == "2"
     assert {mount.name for mount in only.volume_mounts} == {"home", "shm"}
     assert executor_config(AirflowSite(), gpu=True) == {}
+
+
+def test_dags_of_a_site_with_a_cluster_ask_for_gpus_where_a_model_is_loaded(
+    tmp_path: Path, drive: Driver
+) -> None:
+    if not HAS_CLIENT:
+        pytest.skip("the extra [kubernetes] is not installed")
+    site = tmp_path / "cluster.yaml"
+    site.write_text("airflow: {kubernetes: {image: star, gpu: {gpus: 2}}}\n")
+    told = drive(DAGS, str(REPOSITORY / "dags"), STAR_SITE=str(site))
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout.strip().splitlines()[-1])
+    assert found["errors"] == {}
+    with_gpus = {task for task, limits in found["limits"].items() if limits.get("nvidia.com/gpu") == "2"}
+    assert with_gpus == {stage.name for stage in STAGES if stage.gpu and stage.name in found["limits"]}
+    assert found["kept"] >= len(with_gpus)  # what the scheduler reads has them too
 
 
 def test_manifests_are_printed_as_yaml_and_asked_for_in_vain_without_a_site(
