@@ -195,7 +195,6 @@ def cluster(server: Postgres, folder: Path, home: Home) -> Iterator[Cluster]:
             "core__execution_api_server_url": f"http://127.0.0.1:{port}/execution/",
             "core__parallelism": "4",
             "database__sql_alchemy_conn": metadata,
-            "database__sql_alchemy_conn_async": metadata.replace("psycopg", "asyncpg"),
             "api__host": "127.0.0.1",
             "api__port": str(port),
             "api__base_url": f"http://127.0.0.1:{port}",
