@@ -13,6 +13,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from pipeline.airflow import LAUNCHER, ROUNDS
 from pipeline.airflow.callbacks import record_failure, report_late_round
 from pipeline.airflow.form import config_files, trigger_form
+from pipeline.airflow.kubernetes import executor_config
 from pipeline.airflow.operators import LaunchOperator, NextRoundOperator, StageOperator
 from pipeline.config.site import AirflowSite, LoadedSite, PlaceSite, load_site
 from pipeline.paths import EXPERIMENT_NAME
@@ -82,6 +83,7 @@ def _stages(site: AirflowSite, experiment: str, round_: str) -> list[Any]:
             "optional": stage.only_if is not None,
             "doc_md": _documentation(stage),
             **_placed(site, site.gpu if stage.gpu else site.cpu),
+            "executor_config": executor_config(site, gpu=stage.gpu),
         }
         if stage.sharded:
             mapped = StageOperator.partial(map_index_template="shard {{ shard }}", **arguments)

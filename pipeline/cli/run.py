@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import home_of, load_named, session_for
+from pipeline.cli.context import home_of, load_named, session_for, store_of
 from pipeline.cli.rounds_table import RoundsPrinter
 from pipeline.cli.terminal import print_json, say
 
@@ -137,11 +137,10 @@ def _recorded(ctx: typer.Context, experiment: str) -> str:
     from pipeline.errors import NotReadyError
     from pipeline.paths import validate_experiment
 
-    home = home_of(ctx)
-    if is_experiment(home, validate_experiment(experiment)):
+    if is_experiment(home_of(ctx), validate_experiment(experiment)):
         return experiment
     raise NotReadyError(
-        f"experiment {experiment!r} is not in the store {home.store_path}; "
+        f"experiment {experiment!r} is not in the store {store_of(ctx)}; "
         f"name the config it is to be made from: star stage prepare {experiment} --round 0 --config CONFIG"
     )
 

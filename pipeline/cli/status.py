@@ -38,7 +38,7 @@ def status(
 
     home = home_of(ctx)
     store = Store(home)
-    if experiment is None and not home.store_path.exists():
+    if experiment is None and not store.exists():
         if json:
             print_json([])
         else:
@@ -83,7 +83,7 @@ def _all(store: Store, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        say(f"no experiments in {store.path} yet; start one: star demo, or star run CONFIG")
+        say(f"no experiments in {store} yet; start one: star demo, or star run CONFIG")
         return
     print_table(
         ("experiment", "state", "rounds", "accuracy", "minutes", "last"),

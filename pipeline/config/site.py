@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from pipeline.config.load import SITE_FILE, leaves, read_yaml, validate_as
 from pipeline.config.section import Section, option
+from pipeline.config.store_url import StoreUrl
 from pipeline.errors import ConfigError
 from pipeline.paths import Home, package_data
 
@@ -53,6 +54,46 @@ class PlaceSite(Section):
     """A task that runs longer is ended with everything below it, and tried again."""
 
 
+class PodSite(Section):
+    """What a task's pod asks of Kubernetes."""
+
+    cpu: str = option("2", pattern=r"^[0-9]+m?$")
+    """CPU cores, or thousandths of one (`500m`)."""
+    memory: str = option("8Gi", pattern=r"^[0-9]+[MGT]i$")
+    """Memory, for example `8Gi`."""
+    gpus: int = option(0, ge=0)
+    """GPUs."""
+    node_selector: Mapping[str, str] = option(default_factory=dict)
+    """Labels of the nodes that fit."""
+
+
+class KubernetesSite(Section):
+    """How KubernetesExecutor runs tasks (docs/deploy.md). Other executors ignore it."""
+
+    image: str = option(min_length=1)
+    """Container image with this package, Airflow and its Kubernetes provider."""
+    namespace: str = option("airflow")
+    """Of the pods and of what they use."""
+    home: str = option("/star", pattern=r"^/")
+    """STAR_HOME in the pods: where `claim` is mounted. One path for every machine that uses the store."""
+    claim: str = option("star-home")
+    """Persistent volume claim of the disk that all pods share (ReadWriteMany)."""
+    storage: str = option("200Gi", pattern=r"^[0-9]+[GT]i$")
+    """Size of that disk."""
+    storage_class: str | None = option(None)
+    """Its storage class. None: the cluster's default."""
+    secret: str | None = option(None)
+    """Kubernetes secret whose keys become environment variables, such as the one the store's URL names."""
+    shared_memory: str = option("8Gi", pattern=r"^[0-9]+[MG]i$")
+    """Size of /dev/shm, part of the pod's memory."""
+    gpu_resource: str = option("nvidia.com/gpu")
+    """What the cluster calls a GPU."""
+    gpu: PodSite = option(default_factory=lambda: PodSite(cpu="4", memory="32Gi", gpus=1))
+    """Stages that load a model."""
+    cpu: PodSite = option(default_factory=PodSite)
+    """All other stages."""
+
+
 class AirflowSite(Section):
     """How `dags/` becomes tasks."""
 
@@ -81,6 +122,25 @@ class AirflowSite(Section):
     """Stages that load a model: generate, rationalize, regenerate, train, evaluate."""
     cpu: PlaceSite = option(default_factory=PlaceSite)
     """All other stages."""
+    kubernetes: KubernetesSite | None = option(None)
+    """Pods of the tasks under KubernetesExecutor. None: tasks ask for nothing."""
+
+
+class StoreSite(Section):
+    """Where the tables are kept."""
+
+    url: str | None = option(None)
+    """A DuckLake that several machines share, `ducklake:postgres:host=db dbname=star user=star
+    password=$STAR_DB_PASSWORD`: the password by the name of an environment variable. STAR_STORE comes before
+    it. None: the file `star.duckdb` of the home."""
+
+    @field_validator("url")
+    @classmethod
+    def _without_a_secret(cls, url: str | None) -> str | None:
+        # Its ConfigError passes through as it is: a ValueError would be shown with the value.
+        if url is not None:
+            StoreUrl.parse(url)
+        return url
 
 
 class PricesSite(Section):
@@ -96,6 +156,7 @@ class SiteConfig(Section):
     """The settings of a site. `star config --site` prints them with where each value came from."""
 
     airflow: AirflowSite = option(default_factory=AirflowSite)
+    store: StoreSite = option(default_factory=StoreSite)
     prices: PricesSite = option(default_factory=PricesSite)
 
 
