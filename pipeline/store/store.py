@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import StoreError
+from pipeline.errors import NotReadyError, StoreError
 from pipeline.paths import Home
-from pipeline.store import commits, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store import commits, flags, journal, lease, migrations, operations, queries, snapshot
 from pipeline.store.commits import RunSummary, StageKey, StageState
 from pipeline.store.connection import connect
 from pipeline.store.lease import Lease
@@ -169,6 +169,28 @@ class Store:
             config=None if config is None else dict(config),
             config_digest=config_digest,
         )
+
+    def flag(self, experiment: str, rationale_id: str, *, kind: str, author: str, note: str = "") -> None:
+        """Record that a person calls the verdict of an attempt wrong, or excludes it from training.
+
+        `kind` is `wrong_verdict` or `exclude`. `select` leaves out the attempt, and what reads as it at the
+        same problem in that round or a later one, and says who wanted it; a selection that was done is stale
+        then. Raises ConfigError for another kind, an empty author or an over-long note, and NotReadyError for
+        an attempt that the store does not have.
+        """
+        kind, author, note = flags.checked(kind, author, note)
+        found = self.rows("attempt_flagged", experiment=experiment, rationale_id=rationale_id)
+        if not found:
+            raise NotReadyError(
+                f"attempt {rationale_id!r} is not a current one of experiment {experiment!r}; "
+                f"see what there is: star show {experiment}"
+            )
+        self._perform(None, do="flag", **found[0], kind=kind, author=author, note=note)
+
+    def withdraw_flag(self, flag_id: str, *, author: str) -> None:
+        """Take a flag back; it stays in `flags` with who did so and when. StoreError for an unknown one."""
+        _, author, _ = flags.checked(flags.KINDS[0], author, "")
+        self._perform(None, do="withdraw_flag", flag_id=flag_id, author=author)
 
     @contextmanager
     def lease(
