@@ -17,8 +17,8 @@ applies:
 8. `duplicate`: reads as an attempt of the same problem that stands before it (unless `duplicates`), or, with
    `choose: distinct_equations`, has its list of equations.
 9. `over_problem_cap`: the problem has `per_problem` rows of this round that `choose` puts before it.
-10. `over_rationalized_share`: drawn out by seed, so that of the rows kept at most `max_rationalized_share` are
-   rationalized.
+10. `over_rationalized_share`: drawn out by seed, so that of the rows kept at most `max_rationalized_share`
+    are rationalized.
 
 Of one problem, attempts written without the hint always stand before rationalized ones.
 """

@@ -65,7 +65,7 @@ RATIONALES = pa.schema(
         ("rationale_id", pa.string()),
     ]
 )
-"""One row per attempt; `fate`: kept in its round, or the reason why not; `flagged`: what people said of it."""
+"""One row per attempt; `fate`: kept in its round, or the reason why not; `flagged`: what people said."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pipeline.store import commits, flags, journal, lease, migrations, operation
 from pipeline.store.commits import RunSummary, StageKey, StageState
 from pipeline.store.connection import connect
 from pipeline.store.lease import Lease
+from pipeline.store.snapshot import SnapshotReader
 from pipeline.store.tables import read_parquet_result, utc_now
 
 # Small row groups: the default, 122,880 long texts a thread, does not fit into the memory limit.
@@ -211,6 +212,14 @@ class Store:
         """The copy for analysts, made anew unless it is current or younger than `max_age_s` seconds."""
         self._verify()
         return snapshot.take_snapshot(self.path, self.home.snapshot_path, max_age_s)
+
+    @contextmanager
+    def reader(self) -> Iterator[SnapshotReader]:
+        """A reader of the snapshot, which is refreshed first where that is cheap: for what may take long."""
+        self._verify()
+        path = self.snapshot(snapshot.refresh_age(self.path))
+        with closing(SnapshotReader(path)) as opened:
+            yield opened
 
     def query_readonly(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
