@@ -239,7 +239,7 @@ def lengths(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
         axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
         medians = [row["median"] for row in mine]
         axes.plot(places, medians, color=colour, marker="o", markersize=4.5, linewidth=2, label=name)
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1.08 * max(row["p90"] for row in rows))
     axes.set_ylabel("completion tokens", color=theme.faint)
     rounds = [row["round"] for row in rows]
     _rounds_axis(axes, max(rounds), first=min(rounds), bars=True)
@@ -262,7 +262,7 @@ def spent(timings: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axes.set_ylabel("seconds", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
-    _legend_below(axes, theme, 5)
+    _legend_below(axes, theme, 6)
     return _png(figure, axes, "Time of each round", theme)
 
 

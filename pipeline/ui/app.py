@@ -74,7 +74,7 @@ class _Headers:
 
 
 def asset(version: str, name: str) -> Response:
-    """The style sheet, or the script of the search page; the address has the version, so it never changes."""
+    """A file of pages; the address has the version, so it never changes."""
     if name not in assets.TYPES:
         raise HTTPException(404, f"There is no file {name!r}.")
     kept = "max-age=31536000, immutable" if version == assets.version() else "no-store"

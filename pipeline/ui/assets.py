@@ -1,4 +1,4 @@
-"""The style sheet and the one script, with the digest that makes their addresses change with them."""
+"""The style sheet, the icon and the one script, with the digest that their addresses change with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-TYPES = {"style.css": "text/css; charset=utf-8", "search.js": "text/javascript; charset=utf-8"}
+TYPES = {
+    "icon.svg": "image/svg+xml",
+    "search.js": "text/javascript; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+}
 
 
 @cache

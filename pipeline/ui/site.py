@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from fastapi import Request
@@ -90,7 +91,7 @@ class Site:
             "base": base,
             "static": f"{base}/static/{assets.version()}",
             "star": __version__,
-            "home": str(self.home.root),
+            "home": _short(self.home.root),
         }
         return environment().get_template(f"{template}.html.j2").render(**shared, **parts)
 
@@ -99,6 +100,14 @@ class Site:
         log = self.store.path.with_name(self.store.path.name + ".wal")
         stats = [path.stat() for path in (self.store.path, log) if path.exists()]
         return tuple(value for stat in stats for value in (stat.st_mtime_ns, stat.st_size))
+
+
+def _short(path: Path) -> str:
+    """The path as a shell shows it: `~` for the account's own folder."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):  # elsewhere, or an account without a folder
+        return str(path)
 
 
 def site_of(request: Request) -> Site:
