@@ -46,5 +46,5 @@ def _require() -> None:
     if missing:
         raise ConfigError(
             f"star ui needs {' and '.join(missing)}, which this environment lacks; install them with: "
-            "pip install 'star-pipeline[ui]', or in a checkout: make setup"
+            "pip install 'star-pipeline[ui]', or in a checkout: make setup-demo"
         )

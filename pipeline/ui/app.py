@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline import __version__
 from pipeline.errors import ConfigError, LeaseHeldError, NotReadyError, StarError
 from pipeline.paths import Home
-from pipeline.ui import assets, attempts, pages
+from pipeline.ui import assets, attempts, flagging, pages
 from pipeline.ui.security import headers
 from pipeline.ui.site import Author, Site, site_of
 
@@ -28,15 +28,16 @@ def create_app(
     *,
     author: Author,
     hosts: Sequence[str] | None,
-    dependencies: Sequence[Any] = (),
+    may_see: Sequence[Any] = (),
+    may_flag: Sequence[Any] = (),
     framed: bool = False,
 ) -> FastAPI:
     """The pages of a home.
 
     `author` names the person behind a request, for flags. `hosts` are the names that a request may be sent to
     (a page of another site that resolves its name to this machine sends its own); None where another server
-    sees to that. `dependencies` are FastAPI's, of every page: who may see them. `framed`: pages of the same
-    origin may show ours in a frame.
+    sees to that. `may_see` and `may_flag` are FastAPI's dependencies, which refuse whoever may not. `framed`:
+    pages of the same origin may show ours in a frame.
     """
     app = FastAPI(
         title="STaR",
@@ -44,11 +45,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(each) for each in dependencies],
+        dependencies=[Depends(each) for each in may_see],
     )
     app.state.site = Site(home, author)
     app.include_router(pages.router)
     app.include_router(attempts.router)
+    app.include_router(flagging.router, dependencies=[Depends(each) for each in may_flag])
     app.add_api_route("/static/{version}/{name}", asset, methods=["GET"])
     for kind in (StarError, StarletteHTTPException, RequestValidationError):
         app.add_exception_handler(kind, _error)
@@ -91,6 +93,7 @@ def _error(request: Request, error: Exception) -> Response:
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
         told, extra = str(error), None
     title = HTTPStatus(status).phrase
-    response = site_of(request).page(request, "error", status, title=title, told=told)
+    # Whoever is refused learns nothing of the machine.
+    response = site_of(request).page(request, "error", status, title=title, told=told, home="")
     response.headers.update(extra or {})
     return response

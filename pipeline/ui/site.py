@@ -93,7 +93,7 @@ class Site:
             "star": __version__,
             "home": _short(self.home.root),
         }
-        return environment().get_template(f"{template}.html.j2").render(**shared, **parts)
+        return environment().get_template(f"{template}.html.j2").render({**shared, **parts})
 
     def _version(self) -> tuple[int, ...]:
         """Changes with every commit: of the store's file, and of the log that a crash leaves beside it."""

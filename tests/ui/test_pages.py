@@ -274,6 +274,11 @@ def test_unknown_things_are_404_and_bad_values_400_with_a_page_that_says_so(clie
         assert "<h1>" in response.text and outline(response.text).all("main"), address
 
 
+def test_error_page_shows_no_path_of_the_machine(client: TestClient, home: Home) -> None:
+    assert str(home.root) in client.get("/").text
+    assert str(home.root) not in client.get("/nothing").text
+
+
 def test_request_to_another_host_name_is_refused(client: TestClient) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/", headers={"host": "localhost:8321"}).status_code == 200
