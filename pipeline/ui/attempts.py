@@ -20,6 +20,7 @@ from pipeline.ui.site import Site, site_of
 router = APIRouter()
 PAGE = 50
 _FARTHEST = 200_000  # rows that a page may lie behind the first: beyond, a filter finds more than leafing
+_JUDGED = ("text", "outcome", "reason", "grader", "fate", "flagged")  # what ui_pick knows nothing of
 _RESULTS = "<!--results-->"  # stands once in the page: texts are escaped, so none can hold it
 
 
@@ -39,10 +40,7 @@ def browse(request: Request, experiment: str) -> Response:
     page = max(1, number(request.query_params, "page") or 1)
     if (page - 1) * PAGE > _FARTHEST:
         raise ConfigError(f"page {page} lies too far behind: narrow the filter down, for example to a round")
-    rows = site.rows(
-        "ui_attempts", experiment=experiment, **wanted.parameters(), limit=PAGE, offset=(page - 1) * PAGE
-    )
-    (counts,) = site.summary("ui_attempts_count", experiment=experiment, **wanted.parameters("text"))
+    counts, rows = _picked(site, experiment, wanted, (page - 1) * PAGE)
     return site.page(request, "attempts", **parts, rows=rows, counts=counts, page=page, size=PAGE)
 
 
@@ -86,6 +84,26 @@ def rationale(request: Request, experiment: str, rationale_id: str) -> HTMLRespo
         author=site.author(request),
         longest_note=LONGEST_NOTE,
     )
+
+
+def _picked(
+    site: Site, experiment: str, wanted: Filter, offset: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """How many attempts fit, and those of one page: first which, then everything about these few."""
+    if wanted.judged:
+        pick, count = "ui_pick_judged", "ui_pick_judged_count"
+        arguments = {"experiment": experiment, **wanted.parameters("text")}
+    else:
+        pick, count = "ui_pick", "ui_pick_count"
+        arguments = {"experiment": experiment, **wanted.parameters(*_JUDGED)}
+    (counts,) = site.summary(count, **arguments)
+    picked = site.rows(pick, **arguments, limit=PAGE, offset=offset)
+    if not picked:
+        return counts, []
+    rounds = [row["round"] for row in picked]
+    ids = [row["rationale_id"] for row in picked]
+    rows = site.rows("ui_attempts_shown", experiment=experiment, ids=ids, first=min(rounds), last=max(rounds))
+    return counts, rows
 
 
 def _choices(site: Site, experiment: str) -> dict[str, list[str]]:

@@ -57,7 +57,7 @@ def parquet(store: Store, experiment: str, wanted: Filter, opened: Opened) -> It
 def _batches(store: Store, experiment: str, wanted: Filter, opened: Opened) -> Iterator[pa.RecordBatch]:
     with store.reader() as reader:
         opened(reader)
-        arguments = {"experiment": experiment, **wanted.parameters(), "limit": None, "offset": 0}
+        arguments = {"experiment": experiment, **wanted.parameters()}
         yield from reader.batches("ui_attempts", _BATCH, **arguments)
 
 

@@ -39,6 +39,11 @@ class Filter:
         names = ("round", *_WORDS, "min_tokens", "max_tokens", "flagged")
         return {name: getattr(self, name) for name in names if name not in without}
 
+    @property
+    def judged(self) -> bool:
+        """Whether verdicts, fates or flags have to be looked at."""
+        return self.flagged or any((self.outcome, self.reason, self.grader, self.fate))
+
     def address(self, **changes: Any) -> str:
         """The query part of an address, without what is not set; `changes` may add a page or a place."""
         own = {name: changes.pop(name) for name in list(changes) if name in self.__dataclass_fields__}

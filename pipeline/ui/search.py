@@ -15,9 +15,8 @@ from pipeline.ui.filters import Filter
 
 BUDGET_S = 5.0
 HITS = 50
-# Attempts of one part of a round: read in well under a second, so that a stop or the end of the budget loses
-# little.
-_PART = 50_000
+# Characters of one part of a round: read in about a second, so that the end of the budget loses little.
+_PART = 150_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _parts(reader: SnapshotReader, experiment: str, wanted: Filter) -> Iterator[
         split=wanted.split,
     )
     for row in rows:
-        parts = -(-row["attempts"] // _PART)
+        parts = max(1, -(-row["chars"] // _PART))
         for part in range(parts):
             share = row["attempts"] // parts + (part < row["attempts"] % parts)
             yield _Part(row["round"], part, parts, share)

@@ -1,4 +1,4 @@
--- grain: attempt of $experiment that fits the filter, newest round first; $limit null: all
+-- grain: attempt of $experiment that fits the filter and has $text in it, newest round first
 -- $round to $flagged narrow it down; null: all. $grader: its verdict is meant by $outcome and $reason, else the deciding one
 with graded as (
     select distinct rationale_id
@@ -9,27 +9,6 @@ with graded as (
         and case when $grader is null then decides else grader = $grader end
         and ($outcome is null or outcome = $outcome)
         and ($reason is null or reason = $reason)
-),
-
-picked as (
-    select rationale_id, round
-    from attempt_fates
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and ($origin is null or origin = $origin)
-        and ($split is null or split = $split)
-        and ($problem is null or starts_with(problem_id, $problem))
-        and ($fate is null or fate = $fate)
-        and ($min_tokens is null or completion_tokens >= $min_tokens)
-        and ($max_tokens is null or completion_tokens <= $max_tokens)
-        and (not $flagged or flagged is not null)
-        and (
-            ($grader is null and $outcome is null and $reason is null)
-            or rationale_id in (select rationale_id from graded)
-        )
-        and ($text is null or contains(lower(text), lower($text)))
-    order by round desc, origin, problem_id, prompt_style, purpose, sample, rationale_id
-    limit $limit offset $offset
 ),
 
 final as (
@@ -58,13 +37,23 @@ final as (
         attempts.fate_detail,
         attempts.flagged,
         attempts.model_hash
-    from picked
-    join attempt_fates as attempts
-        on attempts.experiment = $experiment
-        and attempts.round = picked.round
-        and attempts.rationale_id = picked.rationale_id
+    from attempt_fates as attempts
     left join current_problems
         on current_problems.experiment = $experiment and current_problems.problem_id = attempts.problem_id
+    where attempts.experiment = $experiment
+        and ($round is null or attempts.round = $round)
+        and ($origin is null or attempts.origin = $origin)
+        and ($split is null or attempts.split = $split)
+        and ($problem is null or starts_with(attempts.problem_id, $problem))
+        and ($fate is null or attempts.fate = $fate)
+        and ($min_tokens is null or attempts.completion_tokens >= $min_tokens)
+        and ($max_tokens is null or attempts.completion_tokens <= $max_tokens)
+        and (not $flagged or attempts.flagged is not null)
+        and (
+            ($grader is null and $outcome is null and $reason is null)
+            or attempts.rationale_id in (select rationale_id from graded)
+        )
+        and ($text is null or contains(lower(attempts.text), lower($text)))
 )
 
 select * from final

@@ -1,32 +1,33 @@
 -- grain: column and value that attempts of $experiment have: what the filters offer
 with attempts as (
-    select round, origin, split, fate
-    from attempt_fates
-    where experiment = $experiment
+    select distinct round, origin, split
+    from rationales
+    where experiment = $experiment and not superseded
 ),
 
 opinions as (
-    select grader, outcome, reason
+    select distinct grader, outcome, reason
     from verdicts
     where experiment = $experiment and not superseded
 ),
 
 final as (
-    select 'round' as name, cast(round as varchar) as value, round as place, count(*) as attempts
-    from attempts
-    group by round
+    select distinct 'round' as name, cast(round as varchar) as value, round as place from attempts
     union all
-    select 'origin', origin, 0, count(*) from attempts group by origin
+    select distinct 'origin', origin, 0 from attempts
     union all
-    select 'split', split, 0, count(*) from attempts group by split
+    select distinct 'split', split, 0 from attempts
     union all
-    select 'fate', fate, 0, count(*) from attempts where fate is not null group by fate
+    select distinct 'fate', reason, 1 from current_rejections
+    where experiment = $experiment and rationale_id is not null
     union all
-    select 'grader', grader, 0, count(*) from opinions group by grader
+    select 'fate', value, place from (values ('kept', 0), ('pending', 2)) as others (value, place)
     union all
-    select 'outcome', outcome, 0, count(*) from opinions group by outcome
+    select distinct 'grader', grader, 0 from opinions
     union all
-    select 'reason', reason, 0, count(*) from opinions where reason is not null group by reason
+    select distinct 'outcome', outcome, 0 from opinions
+    union all
+    select distinct 'reason', reason, 0 from opinions where reason is not null
 )
 
 select * from final

@@ -1,5 +1,5 @@
 -- grain: round of $experiment in which attempts were written, newest first; $round null: all
-select round, count(*) as attempts
+select round, count(*) as attempts, sum(text_chars)::bigint as chars
 from rationales
 where experiment = $experiment
     and ($round is null or round = $round)

@@ -1,4 +1,4 @@
--- grain: one row: how many attempts of $experiment fit the filter of ui_attempts, in how many problems
+-- grain: one row: how many attempts of $experiment fit the filter of ui_pick_judged, in how many problems
 with graded as (
     select distinct rationale_id
     from verdicts
