@@ -200,6 +200,85 @@ def fates(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     return _png(figure, axes, "What became of the attempts", theme)
 
 
+def origins(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Training rows of a round by how their rationales came about; rows of `rounds_summary`."""
+    figure, axes = _figure(theme)
+    shown = [row for row in rounds if row["training_rows"]]
+    places = [row["round"] for row in shown]
+    reused = [row["reused_rows"] for row in shown]
+    hinted = [row["rationalized_rows"] for row in shown]
+    rest = [row["training_rows"] - row["rationalized_rows"] for row in shown]
+    bottom = [0.0] * len(shown)
+    for name, counts, colour in (
+        ("generated", rest, theme.line(0)),
+        ("rationalized", hinted, theme.line(1)),
+    ):
+        heights = [100 * count / row["training_rows"] for count, row in zip(counts, shown, strict=True)]
+        bars = axes.bar(places, heights, 0.62, bottom=bottom, color=colour, label=name)
+        labels = [f"{count:,}" if height >= 6 else "" for count, height in zip(counts, heights, strict=True)]
+        axes.bar_label(bars, labels, label_type="center", color="#ffffff", fontsize=8.5)
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    if any(reused):
+        shares = [100 * count / row["training_rows"] for count, row in zip(reused, shown, strict=True)]
+        axes.plot(places, shares, color=theme.ink, marker="o", markersize=4, label="from earlier rounds")
+    _percent(axes)
+    _rounds_axis(axes, max(places), first=min(places), bars=True)
+    _legend_below(axes, theme, 3)
+    return _png(figure, axes, "Origin of the training rows", theme)
+
+
+def lengths(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Median length of the attempts by round and origin, with the middle 80%; rows of `ui_lengths`."""
+    figure, axes = _figure(theme)
+    names = sorted({row["origin"] for row in rows})
+    for index, name in enumerate(names):
+        mine = [row for row in rows if row["origin"] == name]
+        places = [row["round"] for row in mine]
+        low, high = [row["p10"] for row in mine], [row["p90"] for row in mine]
+        colour = theme.line(index)
+        axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
+        medians = [row["median"] for row in mine]
+        axes.plot(places, medians, color=colour, marker="o", markersize=4.5, linewidth=2, label=name)
+    axes.set_ylim(0, 1.08 * max(row["p90"] for row in rows))
+    axes.set_ylabel("completion tokens", color=theme.faint)
+    rounds = [row["round"] for row in rows]
+    _rounds_axis(axes, max(rounds), first=min(rounds), bars=True)
+    _legend_below(axes, theme, 4)
+    return _png(figure, axes, "Length of the attempts: median and the middle 80%", theme)
+
+
+def spent(timings: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Seconds of each round by kind of work; rows of the report `stage_timings`."""
+    figure, axes = _figure(theme)
+    places = sorted({row["round"] for row in timings})
+    seconds: dict[tuple[int, str], float] = {}
+    for row in timings:
+        key = (row["round"], _KINDS.get(row["stage"], "other"))
+        seconds[key] = seconds.get(key, 0.0) + (row["seconds"] or 0.0)
+    bottom = [0.0] * len(places)
+    for index, kind in enumerate((*dict.fromkeys(_KINDS.values()), "other")):
+        heights = [seconds.get((place, kind), 0.0) for place in places]
+        axes.bar(places, heights, 0.62, bottom=bottom, color=theme.line(index), label=kind)
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    axes.set_ylabel("seconds", color=theme.faint)
+    _rounds_axis(axes, max(places), first=min(places), bars=True)
+    _legend_below(axes, theme, 6)
+    return _png(figure, axes, "Time of each round", theme)
+
+
+_KINDS = {
+    "generate": "generate",
+    "rationalize": "rationalize",
+    "regenerate": "rationalize",
+    "train": "train",
+    "evaluate": "evaluate",
+    "verify_generated": "verify",
+    "verify_rationalized": "verify",
+    "verify_regenerated": "verify",
+    "verify_evaluated": "verify",
+}
+
+
 def _by_difficulty(data: ReportData) -> dict[str, list[tuple[int, float]]]:
     """Difficulty -> (round, accuracy) of the split and style that every round was measured in."""
     series: dict[str, list[tuple[int, float]]] = {}
