@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import __version__
-from pipeline.cli import configs, demo, grade, outputs, preview, query, regrade, run, show, status
+from pipeline.cli import configs, demo, grade, outputs, preview, query, regrade, reports, run, show, status
 from pipeline.cli.context import Options
 from pipeline.cli.signals import Terminated
 from pipeline.cli.terminal import examples, say_error
@@ -104,5 +104,5 @@ def options(
     ctx.obj = Options(home=home, debug=debug)
 
 
-for module in (demo, configs, run, status, preview, show, query, grade, regrade, outputs):
+for module in (demo, configs, run, status, preview, show, query, reports, grade, regrade, outputs):
     module.register(app)

@@ -32,6 +32,10 @@ class ReportData:
     fates: list[dict[str, Any]] = field(default_factory=list)
     rejections: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
+    solved: list[dict[str, Any]] = field(default_factory=list)
+    diversity: list[dict[str, Any]] = field(default_factory=list)
+    disagreement: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, Any]] = field(default_factory=list)
     examples: list[dict[str, Any]] = field(default_factory=list)
     facts: FactProbe | None = None
 
@@ -72,6 +76,10 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         fates=report("fates_by_round"),
         rejections=report("rejections"),
         timings=report("stage_timings"),
+        solved=report("solved_by_round"),
+        diversity=report("diversity_by_round"),
+        disagreement=report("grader_disagreement"),
+        costs=store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None),
         examples=report("example_rationales"),
         facts=_facts(config, home),
     )

@@ -11,6 +11,7 @@ import yaml
 
 from pipeline import __version__
 from pipeline.report.data import ReportData
+from pipeline.report.sections import sections, table
 from pipeline.report.tables import ROUND_COLUMNS, round_cells
 
 Plots = Mapping[str, Mapping[str, bytes]]
@@ -39,8 +40,7 @@ def render(**parts: Any) -> str:
         "round_tables": (),
         "confidence": "95%",
         "sampled": nothing,
-        "rejections": nothing,
-        "timings": nothing,
+        "sections": (),
         "examples": (),
         "config_text": "",
         "footer": f"star {__version__}",
@@ -64,8 +64,7 @@ def experiment_page(data: ReportData, plots: Plots) -> str:
         ],
         confidence=f"{data.config.evaluate.confidence:.0%}",
         sampled=_sampled(data),
-        rejections=_rejections(data),
-        timings=_timings(data),
+        sections=sections(data),
         examples=_chosen(data.examples),
         config_text=yaml.safe_dump(data.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         footer=(
@@ -171,43 +170,4 @@ def _sampled(data: ReportData) -> dict[str, Any]:
         for row in data.accuracies
         if "@" in row["metric"] and row["difficulty"] == "all"
     ]
-    return _table(columns, columns, rows)
-
-
-def _rejections(data: ReportData) -> dict[str, Any]:
-    names = ("round", "reason", "left out", "of the attempts", "for example")
-    rows = [
-        {
-            **row,
-            "reason": row["reason"].replace("_", " "),
-            "rejections": f"{row['rejections']:,}",
-            "share_of_attempts": _formatted(row["share_of_attempts"], ".1%"),
-        }
-        for row in data.rejections
-    ]
-    return _table(names, ("round", "reason", "rejections", "share_of_attempts", "example"), rows)
-
-
-def _timings(data: ReportData) -> dict[str, Any]:
-    names = ("round", "stage", "seconds", "tokens", "tokens/s", "device", "interrupted or failed")
-    rows = [
-        {
-            **row,
-            "seconds": _formatted(row["seconds"], ",.1f"),
-            "tokens": f"{row['tokens']:,}",
-            "tokens_per_second": _formatted(row["tokens_per_second"], ",.0f"),
-            "ended_early": row["interrupted"] + row["failed"],
-        }
-        for row in data.timings
-    ]
-    columns = ("round", "stage", "seconds", "tokens", "tokens_per_second", "device", "ended_early")
-    return _table(names, columns, rows)
-
-
-def _table(names: Sequence[str], keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    cells = [["" if row[key] is None else row[key] for key in keys] for row in rows]
-    return {"columns": [name.replace("_", " ") for name in names], "rows": cells}
-
-
-def _formatted(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+    return table(columns, rows)

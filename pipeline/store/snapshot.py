@@ -1,18 +1,14 @@
-"""A copy of the store for analysts, who never touch the live file, and read-only queries on it."""
+"""A copy of the store for analysts, who never touch the live file."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from pipeline.errors import StoreError
-from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted, connect
+from pipeline.store.connection import connect
 from pipeline.store.lock import file_lock
 
 SMALL_BYTES = 256 << 20
@@ -51,32 +47,6 @@ def _copy(store: Path, target: Path) -> None:
 def refresh_age(store: Path) -> float:
     """Seconds a snapshot may lag when an analyst asks: none for a small store, minutes for a large one."""
     return 0.0 if store.stat().st_size <= SMALL_BYTES else STALE_AFTER_S
-
-
-def query(
-    snapshot: Path, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a query on the snapshot: read-only, no files, no network, no settings."""
-    try:
-        connection = duckdb.connect(
-            str(snapshot),
-            read_only=True,
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "enable_external_access": False,
-                "lock_configuration": True,
-            },
-        )
-        try:
-            with cancelled_when_interrupted(connection):
-                cursor = connection.execute(
-                    sql, parameters if isinstance(parameters, Mapping) else list(parameters)
-                )
-                return [column[0] for column in cursor.description or []], cursor.fetchall()
-        finally:
-            connection.close()
-    except duckdb.Error as error:
-        raise StoreError(f"query failed: {error}") from None
 
 
 def _is_fresh(store: Path, target: Path, max_age_s: float) -> bool:

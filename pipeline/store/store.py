@@ -14,6 +14,7 @@ import duckdb
 from pipeline.errors import StoreError
 from pipeline.paths import Home
 from pipeline.store import commits, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store.answers import Answer, answer
 from pipeline.store.commits import RunSummary, StageKey, StageState
 from pipeline.store.connection import connect
 from pipeline.store.lease import Lease
@@ -194,9 +195,16 @@ class Store:
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of any SQL on the snapshot, which is refreshed first where that is cheap."""
+        with self.answer(sql, params) as found:
+            return found.columns, list(found.rows())
+
+    @contextmanager
+    def answer(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Answer]:
+        """As `query_readonly`, its rows read or written to a file as they come, within the block."""
         self._verify()
         path = self.snapshot(snapshot.refresh_age(self.path))
-        return snapshot.query(path, sql, params)
+        with answer(path, sql, params) as found:
+            yield found
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -8,7 +8,7 @@ with attempts as (
         problem_id,
         origin,
         sum(completion_tokens) as tokens,
-        bool_or(outcome = 'correct') as solved
+        bool_or(outcome is not distinct from 'correct') as solved
     from current_rationales
     where experiment = $experiment and purpose = 'training' and origin in ('generated', 'rationalized')
     group by round, problem_id, origin

@@ -7,8 +7,8 @@ with by_problem as (
         problem_id,
         round,
         bool_or(origin = 'generated') as attempted,
-        bool_or(origin = 'generated' and outcome = 'correct') as solved,
-        bool_or(origin = 'rationalized' and outcome = 'correct') as hinted
+        bool_or(origin = 'generated' and outcome is not distinct from 'correct') as solved,
+        bool_or(origin = 'rationalized' and outcome is not distinct from 'correct') as hinted
     from current_rationales
     where experiment = $experiment and purpose = 'training' and origin in ('generated', 'rationalized')
     group by problem_id, round

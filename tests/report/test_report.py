@@ -9,6 +9,7 @@ import pytest
 from pipeline.paths import Home
 from pipeline.report import html, plots
 from pipeline.report.data import ReportData, gather
+from pipeline.report.sections import sections
 from pipeline.report.tables import ROUND_COLUMNS, held_out, round_cells
 from pipeline.report.write import write_comparison, write_report
 from pipeline.store import Store
@@ -142,3 +143,23 @@ def test_plot_labels_at_line_ends_keep_apart(ends: list[float]) -> None:
     placed = [height for height, _, _ in plots._apart([(height, "x", "y") for height in ends], 5.0)]
     assert all(upper - lower >= 5.0 - 1e-9 for upper, lower in zip(placed, placed[1:], strict=False))
     assert len(placed) == len(ends)
+
+
+def test_report_folds_what_was_solved_texts_and_cost_with_the_numbers_of_the_store(
+    page: str, data: ReportData
+) -> None:
+    shown = {part["title"]: part for part in sections(data)}
+    assert list(shown) == [
+        "What was left out, and why",
+        "Solved first, again, and no longer",
+        "How many texts differ",
+        "Cost",
+        "Time per stage",
+    ]
+    # p0 and p1 are solved without the hint, p2 with it; the two texts of p0 differ.
+    assert shown["Solved first, again, and no longer"]["rows"] == [["1", "6", "2", "2", "0", "0", "1"]]
+    (generated, rationalized) = shown["How many texts differ"]["rows"]
+    assert dict(zip(shown["How many texts differ"]["columns"], generated, strict=True))["correct"] == "3"
+    assert rationalized[:2] == ["1", "rationalized"]
+    assert all(f"<strong>{title}</strong>" in page for title in shown)
+    assert "Where two graders differ" not in page
