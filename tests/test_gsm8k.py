@@ -266,7 +266,9 @@ def test_gsm8k_evaluations_count_the_right_ones_in_every_round(scripted: Scripte
 
 def test_gsm8k_checkpoint_saw_every_training_row(scripted: Scripted) -> None:
     run, _, _, _ = scripted
-    [(rows, steps, epochs, tokens, path)] = run.rows("select rows, steps, epochs, tokens, path from checkpoints")
+    [(rows, steps, epochs, tokens, path)] = run.rows(
+        "select rows, steps, epochs, tokens, path from checkpoints"
+    )
     [(stored, total)] = run.rows("select count(*), sum(tokens) from training_rows")
     assert rows == stored
     assert steps == math.ceil(stored / 64)

@@ -55,6 +55,18 @@ def known_experiment(store: Store, name: str) -> str:
     return name
 
 
+def known_round(store: Store, experiment: str, round_: int | None) -> None:
+    """NotReadyError where an experiment has not begun the round asked for (None: all of them)."""
+    from pipeline.errors import NotReadyError
+
+    begun = [int(row["round"]) for row in store.rows("rounds", experiment=experiment)]
+    if round_ is not None and begun and round_ not in begun:
+        raise NotReadyError(
+            f"experiment {experiment} has no round {round_}; its rounds are 0 to {max(begun)}; "
+            f"see: star status {experiment}"
+        )
+
+
 def looks_like_file(target: str) -> bool:
     """Whether `target` is meant as a config file, not as a name."""
     return Path(target).is_file() or "/" in target or target.endswith((".yaml", ".yml"))

@@ -82,22 +82,23 @@ def stage_config(config: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
         value: Any = config
         for name in key.split("."):
             value = getattr(value, name)
-        parts[key] = _content(value)
+        parts[key] = deciding_content(value)
     return parts
 
 
-def _content(value: Any) -> Any:
+def deciding_content(value: Any) -> Any:
+    """What of a section decides what comes out, as plain values: all but its execution settings."""
     if isinstance(value, BaseModel):
         kind = type(value)
         return {
-            name: _content(getattr(value, name))
+            name: deciding_content(getattr(value, name))
             for name in kind.model_fields
             if not has_mark(kind, name, "execution")
         }
     if isinstance(value, Mapping):
-        return {str(name): _content(item) for name, item in value.items()}
+        return {str(name): deciding_content(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_content(item) for item in value]
+        return [deciding_content(item) for item in value]
     return value
 
 
@@ -171,8 +172,28 @@ def _explain(error: dict[str, Any]) -> str:
         return f"{key}: unknown key{hint}"
     if error["type"] == "missing":
         return f"{key}: required, but missing"
-    shown = repr(error.get("input"))
-    return f"{key}: {error['msg']} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
+    given = error.get("input")
+    if error["type"] == "union_tag_invalid":
+        return _explain_kind(key, error)
+    if error["type"] == "value_error" and isinstance(given, Mapping):
+        return f"{key}: {error['ctx']['error']}"  # a rule over several fields names their values itself
+    message = _PLAIN_WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    shown = repr(given)
+    return f"{key}: {message} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
+
+
+_PLAIN_WORDS = {"tuple_type": "expected a list, such as [a, b]"}
+"""Where pydantic's message speaks of Python instead of YAML."""
+
+
+def _explain_kind(key: str, error: Mapping[str, Any]) -> str:
+    """A section whose `kind` or `type` is none of those there are."""
+    context = error["ctx"]
+    field, given = context["discriminator"].strip("'"), context["tag"]
+    known = [name.strip(" '") for name in context["expected_tags"].split(",")]
+    close = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{key}.{field}: expected one of {', '.join(known)}{hint} (value {given!r})"
 
 
 def _as_written(location: Sequence[str]) -> tuple[list[str], list[str]]:

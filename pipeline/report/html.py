@@ -122,15 +122,16 @@ def lead(data: ReportData) -> list[str]:
 
 def what_the_base_knows(data: ReportData) -> list[str]:
     """For the demo: what its base was taught, and what the gain is not."""
-    probe = data.facts
-    if probe is None:
+    probe, base = data.facts, data.config.model.tiny
+    if probe is None or base is None or base.kind != "column_addition":
         return []
+    hinted = "1 column" if base.hinted_columns == 1 else f"{base.hinted_columns} columns"
     return [
         "What the base knows: the procedure of column addition (copy a column, add, carry, collect the "
         f"answer) and {probe.known} of the 100 digit sums. Asked for all of them before the first round, it "
         f"had {probe.sentence}. For a sum that it was not taught it writes random digits.",
         "What is learned: the missing digit sums, from its own attempts whose final answer was right, and "
-        "from attempts at short problems with the answer shown.",
+        f"from attempts with the answer shown (the base has seen hints on problems of up to {hinted}).",
         "What this is not: length generalization. The base has seen as many columns as are asked here.",
     ]
 

@@ -22,7 +22,25 @@ class Section:
 
 
 _ROUND = {"round": ("round", "")}
+_GRADERS = Section(
+    "What the graders said",
+    "verdicts",
+    {
+        **_ROUND,
+        "origin": ("origin", ""),
+        "attempts": ("attempts", ",d"),
+        "correct": ("correct", ",d"),
+        "wrong": ("wrong", ",d"),
+        "ungraded": ("ungraded", ",d"),
+        "timeouts": ("timeouts", ",d"),
+        "crashes": ("crashes", ",d"),
+        "why ungraded": ("why_ungraded", ""),
+        "judge tokens": ("judge_tokens", ",d"),
+    },
+    "A timeout or a crash of a grader leaves an attempt ungraded: it is neither kept nor counted as wrong.",
+)
 SECTIONS = (
+    _GRADERS,
     Section(
         "What was left out, and why",
         "rejections",
@@ -116,6 +134,7 @@ SECTIONS = (
 def sections(data: ReportData) -> list[dict[str, Any]]:
     """Title, note, columns and cells of each table that has rows."""
     rows = {
+        "verdicts": [{**row, "judge_tokens": row["judge_tokens"] or None} for row in data.verdicts],
         "rejections": data.rejections,
         "solved": data.solved,
         "diversity": data.diversity,
@@ -123,19 +142,40 @@ def sections(data: ReportData) -> list[dict[str, Any]]:
         "costs": data.costs,
         "timings": data.timings,
     }
-    return [
-        {
-            "title": section.title,
-            "note": section.note,
-            "columns": list(section.columns),
-            "rows": [
-                [_written(row[key], form) for key, form in section.columns.values()]
-                for row in rows[section.rows]
-            ],
-        }
-        for section in SECTIONS
-        if rows[section.rows]
-    ]
+    shown = [_shown(section, rows[section.rows]) for section in SECTIONS if rows[section.rows]]
+    quality = _quality(data.quality)
+    return [*shown[:1], quality, *shown[1:]] if quality["rows"] else shown
+
+
+def _shown(section: Section, rows: Sequence[Row]) -> dict[str, Any]:
+    """The section without the columns that have no value in any row."""
+    columns = {
+        name: (key, form)
+        for name, (key, form) in section.columns.items()
+        if any(row[key] is not None for row in rows)
+    }
+    return {
+        "title": section.title,
+        "note": section.note,
+        "columns": list(columns),
+        "rows": [[_written(row[key], form) for key, form in columns.values()] for row in rows],
+    }
+
+
+def _quality(rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of right attempts that each part of the grader flags; a part that never scored 0 stays out."""
+    names = sorted({row["subscore"] for row in rows if row["flagged"]})
+    by_group: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in rows:
+        group = by_group.setdefault((row["round"], row["origin"]), dict.fromkeys(names, ""))
+        if row["subscore"] in names:
+            group[row["subscore"]] = f"{row['rate']:.1%} of {row['attempts']:,}"
+    cells = [{"round": round_, "origin": origin, **group} for (round_, origin), group in by_group.items()]
+    return {
+        "title": "Quality of right rationales: share flagged",
+        "note": "",
+        **table(("round", "origin", *names), cells if names else []),
+    }
 
 
 def table(keys: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:

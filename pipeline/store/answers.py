@@ -75,4 +75,6 @@ def answer(snapshot: Path, sql: str, parameters: Sequence[Any] | Mapping[str, An
         finally:
             connection.close()
     except duckdb.Error as error:
-        raise StoreError(f"query failed: {error}") from None
+        raise StoreError(
+            f'query failed: {error}\nthe snapshot is read-only; `star sql "show tables"` lists what there is'
+        ) from None

@@ -63,12 +63,13 @@ def attached(path: Path, option: str) -> Iterator[duckdb.DuckDBPyConnection]:
     _busy = True
     connection = instance(path.parent)
     try:
-        _attach(connection, path, option)
         with cancelled_when_interrupted(connection):
+            _attach(connection, path, option)
             connection.execute("USE store")
             yield connection
     finally:
-        _detach(connection)
+        with cancelled_when_interrupted(connection):
+            _detach(connection)
         _busy = False
 
 

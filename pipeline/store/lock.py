@@ -35,7 +35,7 @@ def file_lock(path: Path, *, write: bool, timeout_s: float = LOCK_TIMEOUT_S) -> 
     lock_path = path.with_name(path.name + ".lock")
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     with PROCESS_LOCK:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _open(lock_path, write)
         try:
             _acquire(descriptor, lock_path, write, timeout_s)
             if write:
@@ -44,6 +44,15 @@ def file_lock(path: Path, *, write: bool, timeout_s: float = LOCK_TIMEOUT_S) -> 
             yield
         finally:
             os.close(descriptor)
+
+
+def _open(lock_path: Path, write: bool) -> int:
+    try:
+        return os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        if write or not lock_path.exists():
+            raise
+        return os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC)  # a store on a read-only disk can be read
 
 
 def _acquire(descriptor: int, lock_path: Path, write: bool, timeout_s: float) -> None:
