@@ -11,7 +11,21 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import __version__
-from pipeline.cli import configs, demo, grade, outputs, preview, query, regrade, reports, run, show, status
+from pipeline.cli import (
+    ablate,
+    compare,
+    configs,
+    demo,
+    grade,
+    outputs,
+    preview,
+    query,
+    regrade,
+    reports,
+    run,
+    show,
+    status,
+)
 from pipeline.cli.context import Options
 from pipeline.cli.signals import Terminated
 from pipeline.cli.terminal import examples, say_error
@@ -123,5 +137,8 @@ def options(
     ctx.obj = Options(home=home, debug=debug)
 
 
-for module in (demo, configs, run, status, preview, show, query, reports, grade, regrade, outputs):
+for module in (
+    *(demo, configs, run, ablate, status, preview, show, query, reports, compare),
+    *(grade, regrade, outputs),
+):
     module.register(app)
