@@ -41,6 +41,7 @@ def render(**parts: Any) -> str:
         "confidence": "95%",
         "sampled": nothing,
         "sections": (),
+        "sections_open": False,
         "examples": (),
         "config_text": "",
         "footer": f"star {__version__}",
@@ -138,7 +139,7 @@ def what_the_base_knows(data: ReportData) -> list[str]:
 
 def as_uris(plots: Plots) -> dict[str, dict[str, str]]:
     """The plots as data URIs; names without a plot give an empty text."""
-    names = ("accuracy", "yield", "fates", "difficulty")
+    names = ("accuracy", "ablation", "yield", "fates", "difficulty")
     return {
         theme: {name: _uri(of_theme[name]) if name in of_theme else "" for name in names}
         for theme, of_theme in plots.items()
