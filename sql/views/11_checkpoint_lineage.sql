@@ -18,10 +18,23 @@ trained_on as (
         count(*) filter (origin = 'imported') as imported_rows,
         count(*) filter (reused) as reused_rows,
         count(distinct problem_id) as problems,
-        min(from_round) as first_round,
-        list(distinct writer_hash order by writer_hash) as writers
-    from training_lineage
+        min(from_round) as first_round
+    from current_training_rows
     group by experiment, round, training_set_digest
+),
+
+written_by as (
+    select
+        rows.experiment,
+        rows.round,
+        rows.training_set_digest,
+        list(distinct attempts.model_hash order by attempts.model_hash) as writers
+    from current_training_rows as rows
+    join rationales as attempts
+        on attempts.experiment = rows.experiment
+        and attempts.round = rows.from_round
+        and attempts.rationale_id = rows.rationale_id
+    group by rows.experiment, rows.round, rows.training_set_digest
 ),
 
 final as (
@@ -46,7 +59,7 @@ final as (
         coalesce(trained_on.reused_rows, 0) as reused_rows,
         coalesce(trained_on.problems, 0) as problems,
         trained_on.first_round,
-        trained_on.writers,
+        written_by.writers,
         current_checkpoints.steps,
         current_checkpoints.epochs,
         current_checkpoints.tokens,
@@ -57,6 +70,10 @@ final as (
         on trained_on.experiment = current_checkpoints.experiment
         and trained_on.round = current_checkpoints.round
         and trained_on.training_set_digest = current_checkpoints.training_set_digest
+    left join written_by
+        on written_by.experiment = current_checkpoints.experiment
+        and written_by.round = current_checkpoints.round
+        and written_by.training_set_digest = current_checkpoints.training_set_digest
     left join models as parents
         on parents.experiment = current_checkpoints.experiment
         and parents.content_hash = current_checkpoints.parent_hash
