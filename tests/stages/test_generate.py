@@ -195,3 +195,13 @@ def test_generate_from_gold_solutions_trains_on_those_that_the_grader_accepts(la
 def test_generate_from_gold_answers_without_their_form_is_refused(lab: Lab) -> None:
     with pytest.raises(ConfigError, match=r"set generate\.answer_text to how an answer alone is written"):
         lab.run("generate.source=gold_answers")
+
+
+def test_generate_imported_rationales_have_their_prompt_in_the_tables_where_samples_had_another(
+    lab: Lab,
+) -> None:
+    given = [{"problem_id": "p1", "text": right(2)}]
+    (lab.folder / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    lab.run("problems.imported={path: given.jsonl}", FEW_SHOT, until="generate")
+    missing = "select origin from rationales where prompt_hash not in (select prompt_hash from prompts)"
+    assert lab.rows(missing) == []
