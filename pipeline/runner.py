@@ -97,7 +97,7 @@ def open_session(home: Home, name: str, loaded: LoadedConfig | None, progress: P
     if not rows:
         if loaded is None:
             raise NotReadyError(
-                f"experiment {name!r} is not in the store {home.store_path}; start it with: star run CONFIG "
+                f"experiment {name!r} is not in the store {store}; start it with: star run CONFIG "
                 f"--experiment {name}"
             )
         return Session(home, store, name, loaded.config, progress)

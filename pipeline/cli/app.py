@@ -17,6 +17,7 @@ from pipeline.cli import (
     configs,
     demo,
     grade,
+    launch,
     outputs,
     preview,
     query,
@@ -138,7 +139,7 @@ def options(
 
 
 for module in (
-    *(demo, configs, run, ablate, status, preview, show, query, reports, compare),
+    *(demo, configs, run, launch, ablate, status, preview, show, query, reports, compare),
     *(grade, regrade, outputs),
 ):
     module.register(app)

@@ -51,7 +51,7 @@ def known_experiment(store: Store, name: str) -> str:
         there = (
             f"there are: {', '.join(names[:20])}" if names else "it has none yet; start one: star run CONFIG"
         )
-        raise NotReadyError(f"experiment {name!r} is not in the store {store.path}; {there}")
+        raise NotReadyError(f"experiment {name!r} is not in the store {store}; {there}")
     return name
 
 
@@ -77,9 +77,10 @@ def is_experiment(home: Home, name: str) -> bool:
     from pipeline.paths import EXPERIMENT_NAME
     from pipeline.store import Store
 
-    if not EXPERIMENT_NAME.fullmatch(name) or not home.store_path.exists():
+    store = Store(home)
+    if not EXPERIMENT_NAME.fullmatch(name) or not store.exists():
         return False
-    return bool(Store(home).rows("experiment", experiment=name))
+    return bool(store.rows("experiment", experiment=name))
 
 
 def session_for(

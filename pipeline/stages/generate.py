@@ -41,7 +41,7 @@ def run(ctx: StageContext) -> StageResult:
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:
     """The round's train problems in a fixed order, drawn by seed where the config asks for fewer than all."""
-    rows = ctx.store.rows("train_problems", experiment=ctx.experiment)
+    rows = ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
     problems = [problem_of(row) for row in rows]
     wanted = ctx.config.generate.problems
     if wanted is None or wanted >= len(problems):
@@ -77,7 +77,7 @@ def _imported(ctx: StageContext) -> Iterator[tuple[Problem, int, str]]:
         return
     problems = {
         row["problem_id"]: problem_of(row)
-        for row in ctx.store.rows("train_problems", experiment=ctx.experiment)
+        for row in ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
     }
     samples: dict[str, int] = {}
     for problem_id, text in load_problems(ctx.config).imported:

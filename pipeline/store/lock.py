@@ -11,22 +11,15 @@ import fcntl
 import os
 import random
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.connection import PROCESS_LOCK
 
 LOCK_TIMEOUT_S = 300.0
-
-# Threads take turns: DuckDB shares what one process has open, and `flock` does not tell its threads apart.
-PROCESS_LOCK = threading.RLock()
-# A fork waits until no connection is open: a child that inherits an open file corrupts its parent's.
-os.register_at_fork(
-    before=PROCESS_LOCK.acquire, after_in_parent=PROCESS_LOCK.release, after_in_child=PROCESS_LOCK.release
-)
 
 
 @contextmanager
