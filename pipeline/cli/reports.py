@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import known_experiment, store_of
+from pipeline.cli.context import home_of, known_experiment, store_of
 from pipeline.cli.rows import Format, check_target, write_answer
 from pipeline.cli.terminal import print_json, say
 
@@ -32,7 +32,7 @@ def reports(
     experiment: str | None = typer.Argument(None, metavar="EXPERIMENT", help="Name of the experiment."),
     round_: int | None = typer.Option(None, "--round", min=0, help="The round, for reports of one round."),
     gpu_hour: float | None = typer.Option(
-        None, "--gpu-hour", min=0, metavar="PRICE", help="Price of one GPU for an hour, for cost_by_round."
+        None, "--gpu-hour", min=0, metavar="PRICE", help="Of one GPU. Default: prices.gpu_hour of the site."
     ),
     form: Format = typer.Option(Format.TABLE, "--format", help="How rows are written."),
     out: Path | None = typer.Option(None, "--out", metavar="FILE", help="Write to this file, not stdout."),
@@ -40,6 +40,7 @@ def reports(
     json: bool = typer.Option(False, "--json", help="As --format json."),
 ) -> None:
     """Answer one of the shipped questions to the tables, or list them. Each is a file of sql/reports/."""
+    from pipeline.config.site import load_site
     from pipeline.store.reports import report_named
 
     if name is None:
@@ -53,6 +54,8 @@ def reports(
     check_target(form, out)
     report = report_named(name)
     store = store_of(ctx)
+    if gpu_hour is None and "gpu_hour" in report.parameters:
+        gpu_hour = load_site(home_of(ctx)).config.prices.gpu_hour
     given = {"experiment": known_experiment(store, experiment), "round": round_, "gpu_hour": gpu_hour}
     with store.answer(report.sql, report.bound(given)) as found:
         write_answer(found, form, out, limit)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig
 from pipeline.config.load import validate
+from pipeline.config.site import load_site
 from pipeline.paths import Home
 from pipeline.report.tables import held_out
 from pipeline.store import Store
@@ -38,6 +39,7 @@ class ReportData:
     diversity: list[dict[str, Any]] = field(default_factory=list)
     disagreement: list[dict[str, Any]] = field(default_factory=list)
     costs: list[dict[str, Any]] = field(default_factory=list)
+    currency: str = ""
     examples: list[dict[str, Any]] = field(default_factory=list)
     facts: FactProbe | None = None
 
@@ -65,6 +67,8 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
     recorded = store.rows("experiment", experiment=experiment)[0]
     config = validate(recorded["config"], source=f"the recorded config of experiment {experiment}")
 
+    prices = load_site(home).config.prices
+
     def report(name: str) -> list[dict[str, Any]]:
         return store.rows(f"reports/{name}", experiment=experiment)
 
@@ -83,7 +87,8 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         solved=report("solved_by_round"),
         diversity=report("diversity_by_round"),
         disagreement=report("grader_disagreement"),
-        costs=store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None),
+        costs=store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=prices.gpu_hour),
+        currency=prices.currency,
         examples=report("example_rationales"),
         facts=_facts(config, home),
     )

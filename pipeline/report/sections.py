@@ -110,6 +110,8 @@ SECTIONS = (
             "tokens per point": ("tokens_per_point", ",.0f"),
             "seconds": ("seconds", ",.1f"),
             "GPU hours": ("gpu_hours", ",.2f"),
+            "{currency}": ("money", ",.2f"),
+            "{currency} per point": ("money_per_point", ",.2f"),
         },
         "Sampled: completions to train on. A point is a percent of held-out accuracy above the base; what "
         "one cost is counted since round 0.",
@@ -142,15 +144,15 @@ def sections(data: ReportData) -> list[dict[str, Any]]:
         "costs": data.costs,
         "timings": data.timings,
     }
-    shown = [_shown(section, rows[section.rows]) for section in SECTIONS if rows[section.rows]]
+    shown = [_shown(section, rows[section.rows], data.currency) for section in SECTIONS if rows[section.rows]]
     quality = _quality(data.quality)
     return [*shown[:1], quality, *shown[1:]] if quality["rows"] else shown
 
 
-def _shown(section: Section, rows: Sequence[Row]) -> dict[str, Any]:
+def _shown(section: Section, rows: Sequence[Row], currency: str) -> dict[str, Any]:
     """The section without the columns that have no value in any row."""
     columns = {
-        name: (key, form)
+        name.format(currency=currency): (key, form)
         for name, (key, form) in section.columns.items()
         if any(row[key] is not None for row in rows)
     }

@@ -268,3 +268,16 @@ def test_reports_say_what_they_need(home: Path, arguments: list[str], code: int,
     found, told, said = invoke("reports", *arguments, home=home)
     assert (found, told) == (code, "")
     assert words in " ".join(said.replace("│", " ").split())
+
+
+def test_reports_take_the_price_of_a_gpu_hour_from_the_site(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    (tmp_path / "home" / "site.yaml").write_text("prices: {gpu_hour: 3}\n")
+    with Store(Home(tmp_path / "home")).transaction() as connection:
+        connection.execute(
+            "UPDATE stage_runs SET device = 'NVIDIA H100', seconds = 3600 WHERE round = 1 AND stage = 'generate'"
+        )
+    command = ["reports", "cost_by_round", NAME, "--json"]
+    assert json.loads(invoke(*command, home=tmp_path / "home")[1])[1]["money"] == 3.0
+    assert json.loads(invoke(*command, "--gpu-hour", "2", home=tmp_path / "home")[1])[1]["money"] == 2.0
+    assert json.loads(invoke(*command, home=home)[1])[1]["money"] is None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -191,3 +192,20 @@ def test_report_folds_what_was_solved_texts_and_cost_with_the_numbers_of_the_sto
     assert rationalized[:2] == ["1", "rationalized"]
     assert all(f"<strong>{title}</strong>" in page for title in shown)
     assert "Where two graders differ" not in page
+
+
+def test_report_prices_gpu_time_where_the_site_has_a_price(
+    home: Home, data: ReportData, tmp_path: Path
+) -> None:
+    (cost,) = [part for part in sections(data) if part["title"] == "Cost"]
+    assert not any("USD" in name for name in cost["columns"])
+    shutil.copytree(home.root, tmp_path / "home")
+    (tmp_path / "home" / "site.yaml").write_text("prices: {gpu_hour: 2.5, currency: EUR}\n")
+    priced = Home(tmp_path / "home")
+    with Store(priced).transaction() as connection:
+        connection.execute(
+            "UPDATE stage_runs SET device = 'NVIDIA H100', seconds = 7200 WHERE round = 1 AND stage = 'generate'"
+        )
+    (cost,) = [part for part in sections(gather(Store(priced), priced, NAME)) if part["title"] == "Cost"]
+    assert dict(zip(cost["columns"], cost["rows"][-1], strict=True))["EUR"] == "5.00"
+    assert dict(zip(cost["columns"], cost["rows"][-1], strict=True))["GPU hours"] == "2.00"
