@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 
 from pipeline import __version__
 from pipeline.cli import (
+    ablate,
+    compare,
     configs,
     demo,
     grade,
@@ -20,6 +22,7 @@ from pipeline.cli import (
     preview,
     query,
     regrade,
+    reports,
     run,
     show,
     status,
@@ -136,5 +139,8 @@ def options(
     ctx.obj = Options(home=home, debug=debug)
 
 
-for module in (demo, configs, run, launch, status, preview, show, query, ui, grade, regrade, outputs):
+for module in (
+    *(demo, configs, run, launch, ablate, status, preview, show, query, reports, compare, ui),
+    *(grade, regrade, outputs),
+):
     module.register(app)

@@ -71,7 +71,7 @@ def accuracy(
     arms: Mapping[str, Sequence[tuple[int, float, float, float]]], split: str, theme: Theme
 ) -> bytes:
     """Accuracy with its interval by round, one line per arm; an arm is (round, value, low, high) rows."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     last: list[tuple[float, str, str]] = []
     for index, (name, rows) in enumerate(arms.items()):
         rounds = [row[0] for row in rows]
@@ -105,14 +105,14 @@ def accuracy(
         )
     _percent(axes)
     _rounds_axis(axes, end)
-    return _png(figure, axes, f"Held-out accuracy ({split}, greedy) with its interval", theme)
+    return as_png(figure, axes, f"Held-out accuracy ({split}, greedy) with its interval", theme)
 
 
 def difficulty(series: Mapping[str, Sequence[tuple[int, float]]], split: str, theme: Theme) -> bytes:
     """Accuracy by round, one line per difficulty, named at the line's end."""
     from matplotlib import colormaps
 
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     colours = colormaps["viridis"]
     count = len(series)
     dark = theme.name == "dark"
@@ -143,12 +143,12 @@ def difficulty(series: Mapping[str, Sequence[tuple[int, float]]], split: str, th
         )
     _percent(axes)
     _rounds_axis(axes, end)
-    return _png(figure, axes, f"Accuracy by difficulty ({split}, greedy)", theme)
+    return as_png(figure, axes, f"Accuracy by difficulty ({split}, greedy)", theme)
 
 
 def yields(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Problems of a round: solved unaided, solved only with the hint, not solved."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     shown = [row for row in rounds if row["round"] > 0]
     places = [row["round"] for row in shown]
     solved = [row["generated_correct"] for row in shown]
@@ -168,12 +168,12 @@ def yields(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     axes.set_ylabel("problems", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 3)
-    return _png(figure, axes, "What the problems of each round gave", theme)
+    return as_png(figure, axes, "What the problems of each round gave", theme)
 
 
 def fates(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Attempts of a round by what became of them: kept, or the reason why not."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     places = sorted({row["round"] for row in rows})
     counts = {(row["round"], row["fate"]): row["attempts"] for row in rows}
     totals: dict[str, int] = {}
@@ -197,12 +197,12 @@ def fates(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     axes.set_ylabel("attempts", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 5)
-    return _png(figure, axes, "What became of the attempts", theme)
+    return as_png(figure, axes, "What became of the attempts", theme)
 
 
 def origins(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Training rows of a round by how their rationales came about; rows of `rounds_summary`."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     shown = [row for row in rounds if row["training_rows"]]
     places = [row["round"] for row in shown]
     reused = [row["reused_rows"] for row in shown]
@@ -224,12 +224,12 @@ def origins(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     _percent(axes)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 3)
-    return _png(figure, axes, "Origin of the training rows", theme)
+    return as_png(figure, axes, "Origin of the training rows", theme)
 
 
 def lengths(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Median length of the attempts by round and origin, with the middle 80%; rows of `ui_lengths`."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     names = sorted({row["origin"] for row in rows})
     for index, name in enumerate(names):
         mine = [row for row in rows if row["origin"] == name]
@@ -244,12 +244,12 @@ def lengths(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     rounds = [row["round"] for row in rows]
     _rounds_axis(axes, max(rounds), first=min(rounds), bars=True)
     _legend_below(axes, theme, 4)
-    return _png(figure, axes, "Length of the attempts: median and the middle 80%", theme)
+    return as_png(figure, axes, "Length of the attempts: median and the middle 80%", theme)
 
 
 def spent(timings: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Seconds of each round by kind of work; rows of the report `stage_timings`."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     places = sorted({row["round"] for row in timings})
     seconds: dict[tuple[int, str], float] = {}
     for row in timings:
@@ -263,7 +263,7 @@ def spent(timings: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     axes.set_ylabel("seconds", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 6)
-    return _png(figure, axes, "Time of each round", theme)
+    return as_png(figure, axes, "Time of each round", theme)
 
 
 _KINDS = {
@@ -315,11 +315,12 @@ def _apart(ends: Sequence[tuple[float, str, Any]], gap: float) -> list[tuple[flo
     return moved
 
 
-def _figure(theme: Theme) -> tuple[Figure, Axes]:
+def new_figure(theme: Theme, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
+    """An empty plot in the colours of the theme; `size` in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=144, facecolor=theme.ground, layout="constrained")
+    figure = Figure(figsize=size, dpi=144, facecolor=theme.ground, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=theme.ground)
     for side in ("top", "right", "left"):
@@ -361,7 +362,8 @@ def _legend_below(axes: Axes, theme: Theme, columns: int) -> None:
     )
 
 
-def _png(figure: Figure, axes: Axes, title: str, theme: Theme) -> bytes:
+def as_png(figure: Figure, axes: Axes, title: str, theme: Theme) -> bytes:
+    """The finished plot."""
     axes.set_title(title, loc="left", color=theme.ink, fontsize=11.5, weight="bold", pad=10)
     buffer = io.BytesIO()
     # Without the software's name and time in it, equal data give equal bytes.

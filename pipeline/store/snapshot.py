@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,20 @@ from pipeline.store import queries
 from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted
 
 
-def query(
-    snapshot: Path, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a query on the snapshot: read-only, no files, no network, no settings."""
+def open_snapshot(snapshot: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to a snapshot: read-only, no files, no network, no settings."""
     try:
-        with closing(_open(snapshot)) as connection, cancelled_when_interrupted(connection):
-            cursor = connection.execute(
-                sql, parameters if isinstance(parameters, Mapping) else list(parameters)
-            )
-            return [column[0] for column in cursor.description or []], cursor.fetchall()
+        return duckdb.connect(
+            str(snapshot),
+            read_only=True,
+            config={
+                "memory_limit": MEMORY_LIMIT,
+                "enable_external_access": False,
+                "lock_configuration": True,
+            },
+        )
     except duckdb.Error as error:
-        raise StoreError(
-            f'query failed: {error}\nthe snapshot is read-only; `star sql "show tables"` lists what there is'
-        ) from None
+        raise StoreError(f"snapshot {snapshot} cannot be opened: {error}") from None
 
 
 class SnapshotReader:
@@ -39,7 +39,7 @@ class SnapshotReader:
     """
 
     def __init__(self, snapshot: Path) -> None:
-        self._connection = _open(snapshot)
+        self._connection = open_snapshot(snapshot)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -90,18 +90,3 @@ class SnapshotReader:
 
 class QueryStoppedError(StoreError):
     """`SnapshotReader.stop` ended a query."""
-
-
-def _open(snapshot: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(
-            str(snapshot),
-            read_only=True,
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "enable_external_access": False,
-                "lock_configuration": True,
-            },
-        )
-    except duckdb.Error as error:
-        raise StoreError(f"snapshot {snapshot} cannot be opened: {error}") from None

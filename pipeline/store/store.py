@@ -16,7 +16,8 @@ from pipeline.config.site import load_site
 from pipeline.config.store_url import StoreUrl
 from pipeline.errors import NotReadyError, StoreError
 from pipeline.paths import Home
-from pipeline.store import commits, flags, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store import commits, flags, journal, lease, migrations, operations, queries
+from pipeline.store.answers import Answer, answer
 from pipeline.store.backend import Backend
 from pipeline.store.commits import RunSummary, StageKey, StageState
 from pipeline.store.lease import Lease
@@ -260,9 +261,16 @@ class Store:
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of any SQL on the snapshot, which is refreshed first where that is cheap."""
+        with self.answer(sql, params) as found:
+            return found.columns, list(found.rows())
+
+    @contextmanager
+    def answer(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Answer]:
+        """As `query_readonly`, its rows read or written to a file as they come, within the block."""
         self._verify()
         path = self.snapshot(self.backend.snapshot_age(self.home.snapshot_path))
-        return snapshot.query(path, sql, params)
+        with answer(path, sql, params) as found:
+            yield found
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
