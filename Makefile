@@ -5,6 +5,10 @@ PYTHON ?=
 WORKERS ?= 2
 ARGS ?=
 STAR = .venv/bin/star
+PORT ?= 8080
+CONFIG ?= addition
+ROUNDS ?= 2
+AIRFLOW = .venv/bin/python -m pipeline.airflow.standalone --port $(PORT)
 # The tests of a file stay in one process; tests/conftest.py puts the files with slow tests first.
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -20,7 +24,7 @@ export TOKENIZERS_PARALLELISM = false
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ablation test test-fast lint format clean locks setup setup-demo setup-gpu
+.PHONY: help airflow airflow-demo demo demo-ablation test test-fast lint format clean locks setup setup-demo setup-gpu
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +34,12 @@ demo: setup-demo ## bootstrap a small model on this machine: six rounds, a repor
 
 demo-ablation: setup-demo ## the demo beside: no rationalization, and no filter
 	@$(STAR) demo --ablation $(ARGS)
+
+airflow: setup ## Airflow of this project's own, on 127.0.0.1 with a password (PORT=8080); Ctrl-C stops it
+	@$(AIRFLOW) $(ARGS)
+
+airflow-demo: setup ## the same, with an experiment triggered and followed (CONFIG=addition ROUNDS=2)
+	@$(AIRFLOW) --demo $(CONFIG) --demo-rounds $(ROUNDS) $(ARGS)
 
 test: setup ## all tests
 	$(PYTEST) $(ARGS)
@@ -47,7 +57,7 @@ format: setup ## put the style right
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-clean: ## remove .venv, caches and builds; runs/ is kept
+clean: ## remove .venv, caches and builds; runs/ and .airflow/ are kept
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

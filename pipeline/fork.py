@@ -77,7 +77,7 @@ def fork(
 def _recorded(store: Store, source: str, new: str) -> dict[str, Any]:
     rows = store.rows("experiment", experiment=source)
     if not rows:
-        raise NotReadyError(f"experiment {source!r} is not in the store {store.path}; see: star status")
+        raise NotReadyError(f"experiment {source!r} is not in the store {store}; see: star status")
     if store.rows("experiment", experiment=new):
         raise ConfigError(f"experiment {new!r} exists already; fork {source} under another name")
     return rows[0]

@@ -60,6 +60,14 @@ class Home:
     def checkpoint(self, name: str, round_: int, variant: str = "main") -> Path:
         return self.round(name, round_) / "checkpoints" / variant
 
+    def launched_config(self, name: str) -> Path:
+        """The resolved config of an experiment that Airflow runs, execution settings included."""
+        return self.experiment(name) / "config.yaml"
+
+    def launched(self, name: str) -> Path:
+        """When Airflow's launcher was last asked to run the experiment."""
+        return self.experiment(name) / "launch.json"
+
     def reports(self, name: str) -> Path:
         return self.experiment(name) / "report"
 

@@ -97,7 +97,7 @@ def open_session(home: Home, name: str, loaded: LoadedConfig | None, progress: P
     if not rows:
         if loaded is None:
             raise NotReadyError(
-                f"experiment {name!r} is not in the store {home.store_path}; start it with: star run CONFIG "
+                f"experiment {name!r} is not in the store {store}; start it with: star run CONFIG "
                 f"--experiment {name}"
             )
         return Session(home, store, name, loaded.config, progress)
@@ -146,15 +146,20 @@ def run_experiment(
     `on_round` is called with each finished round. Raises LeaseHeldError if another process runs it.
     """
     total = session.config.rounds if rounds is None else rounds
-    if until is not None and until not in {stage.name for stage in STAGES}:
+    names = [stage.name for stage in STAGES if _in_some_round(stage, session.config, total)]
+    if until is not None and until not in names:
         raise ConfigError(
-            f"--until {until!r} is no stage; expected one of {', '.join(stage.name for stage in STAGES)}"
+            f"--until {until!r} is no stage of this experiment; expected one of {', '.join(names)}"
         )
     with session.store.lease(session.experiment, "star run"):
         try:
             return _loop(session, total, until, on_round)
         finally:
             session.engines.close()
+
+
+def _in_some_round(stage: Stage, config: ExperimentConfig, rounds: int) -> bool:
+    return any(stage.in_round(round_, config) for round_ in range(min(rounds, 1) + 1))
 
 
 def _loop(session: Session, total: int, until: str | None, on_round: Callable[[int], None]) -> str:
@@ -234,8 +239,8 @@ def _run_shard(
     again = force or (stage.always and not _went_on(session, round_))
     if current and shard in state.done and not again:
         return "was done"
-    if model is not None:
-        require_checkpoint(model.path)
+    if model is not None and (stage.name != "train" or session.config.train.start == "previous"):
+        require_checkpoint(model.path)  # training from the base reads no earlier checkpoint
     session.store.begin(
         key,
         shard=shard,

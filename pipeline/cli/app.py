@@ -11,18 +11,33 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import __version__
-from pipeline.cli import configs, demo, grade, outputs, preview, query, regrade, run, show, status, ui
+from pipeline.cli import configs, demo, grade, launch, outputs, preview, query, regrade, run, show, status, ui
 from pipeline.cli.context import Options
 from pipeline.cli.signals import Terminated
 from pipeline.cli.terminal import examples, say_error
-from pipeline.errors import StarError
+from pipeline.errors import StarError, StoreError
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error of another kind; 2 a wrong option; 64 bad config; 65 bad data; "
     "66 something earlier is missing; 69 a model cannot be loaded; 70 an invariant is broken; "
-    "74 the store cannot be used; 75 someone else is running the experiment; 76 a quality gate stopped it; "
-    "130 and 143 interrupted."
+    "74 the store or a file cannot be used; 75 someone else is running the experiment; "
+    "76 a quality gate stopped it; 130 and 143 interrupted."
 )
+
+
+_ELSEWHERE = "name another folder (for the home: --home or STAR_HOME)"
+_FILE_REMEDIES = {
+    errno.ENOSPC: f"free some space there, or {_ELSEWHERE}, then give the same command again",
+    errno.EDQUOT: f"free some of your quota, or {_ELSEWHERE}, then give the same command again",
+    errno.EROFS: f"it must be writable; {_ELSEWHERE}",
+    errno.EACCES: f"you need the right to write there; get it, or {_ELSEWHERE}",
+    errno.EPERM: f"you need the right to write there; get it, or {_ELSEWHERE}",
+    errno.ENOENT: f"it can be neither found nor made there; {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file is where a folder is needed; move it, or {_ELSEWHERE}",
+    errno.EEXIST: f"a file is where a folder is needed; move it, or {_ELSEWHERE}",
+    errno.EISDIR: f"a folder is where a file is needed; move it, or {_ELSEWHERE}",
+}
+"""What to do about a path that the system refuses. Other errors of the system are unexpected."""
 
 
 class StarGroup(TyperGroup):
@@ -52,6 +67,10 @@ def _say(error: Exception) -> int:
     if isinstance(error, StarError):
         say_error(str(error))
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _FILE_REMEDIES:
+        what = f"{error.filename} cannot be used" if error.filename else "a file cannot be written"
+        say_error(f"{what}: {error.strerror}; {_FILE_REMEDIES[error.errno]}")
+        return StoreError.exit_code
     say_error(
         f"{type(error).__name__}: {error}\nThis is not an error that star expects. "
         f"Get the traceback with: {_command_line(debug=True)}"
@@ -104,5 +123,5 @@ def options(
     ctx.obj = Options(home=home, debug=debug)
 
 
-for module in (demo, configs, run, status, preview, show, query, ui, grade, regrade, outputs):
+for module in (demo, configs, run, launch, status, preview, show, query, ui, grade, regrade, outputs):
     module.register(app)

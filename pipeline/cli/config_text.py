@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from pipeline.config import ExperimentConfig, LoadedConfig
 from pipeline.config.section import has_mark
+from pipeline.config.site import LoadedSite
 
 _COMMENT_COLUMN = 56
 
@@ -30,14 +31,14 @@ def _write_string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _write_string)
 
 
-def resolved_yaml(loaded: LoadedConfig, default: str = "default") -> str:
+def resolved_yaml(loaded: LoadedConfig | LoadedSite, title: str, default: str = "default") -> str:
     """The config as YAML; a comment behind each value says where it came from (`default` where nowhere)."""
-    lines = [f"# {loaded.experiment}: {loaded.path}"]
+    lines = [f"# {title}: {loaded.path}"]
     lines += _section(loaded.config.model_dump(mode="json"), loaded, default, prefix="", indent="")
     return "\n".join(lines)
 
 
-def origin_of_leaves(loaded: LoadedConfig, default: str = "default") -> dict[str, str]:
+def origin_of_leaves(loaded: LoadedConfig | LoadedSite, default: str = "default") -> dict[str, str]:
     """Dotted key of every value -> where it came from."""
     return {
         key: _origin(key, loaded, default)
@@ -53,7 +54,7 @@ def _leaves(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _origin(key: str, loaded: LoadedConfig, default: str) -> str:
+def _origin(key: str, loaded: LoadedConfig | LoadedSite, default: str) -> str:
     """The origin of the value itself or of the section it came in."""
     origins = loaded.origins
     parts = key.split(".")
@@ -67,7 +68,7 @@ def _origin(key: str, loaded: LoadedConfig, default: str) -> str:
 
 
 def _section(
-    data: Mapping[str, Any], loaded: LoadedConfig, default: str, prefix: str, indent: str
+    data: Mapping[str, Any], loaded: LoadedConfig | LoadedSite, default: str, prefix: str, indent: str
 ) -> Iterator[str]:
     for name, value in data.items():
         key = f"{prefix}{name}"
@@ -94,15 +95,15 @@ def _scalar(value: Any) -> str:
     return text.strip()[1:-1]
 
 
-def schema_text() -> str:
+def schema_text(kind: type[BaseModel] = ExperimentConfig) -> str:
     """Every field: its key, type, default, bounds, marks, and its documentation."""
-    lines = [
-        "# Every field of a config.",
-        "# (execution): how the work is done; outside the digests, may change between runs.",
-        "# (triggerable): may be set from Airflow's trigger form.",
-        "",
-    ]
-    lines += _fields(ExperimentConfig, "")
+    lines = [f"# Every field of {'a config' if kind is ExperimentConfig else 'the site settings'}."]
+    if kind is ExperimentConfig:
+        lines += [
+            "# (execution): how the work is done; outside the digests, may change between runs.",
+            "# (triggerable): may be set from Airflow's trigger form.",
+        ]
+    lines += ["", *_fields(kind, "")]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,10 @@ from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, is_experiment, load_named, looks_like_file, recorded_config
 from pipeline.cli.run import SET_HELP
 from pipeline.cli.terminal import clean, print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.config import LoadedConfig
+    from pipeline.config.site import LoadedSite
 
 PANEL = "Start"
 KINDS = ("configs", "dags")
@@ -25,6 +30,7 @@ def register(app: typer.Typer) -> None:
         "star config configs/gsm8k.yaml --set generate.samples=4",
         "star config addition --json",
         "star config --schema",
+        "star config --site",
     )
 
 
@@ -98,21 +104,31 @@ def config(
     schema: bool = typer.Option(
         False, "--schema", help="Every field with its documentation, default and bounds instead."
     ),
+    site: bool = typer.Option(
+        False, "--site", help="The site's settings instead: Airflow and prices; with --schema, their fields."
+    ),
     json: bool = typer.Option(False, "--json", help="JSON on stdout; with --schema a JSON schema."),
 ) -> None:
     """Show a config as it will be used, with where each value came from, or every field there is.
 
     The output is a valid config again.
     """
-    from pipeline.cli.config_text import origin_of_leaves, resolved_yaml, schema_text
+    from pipeline.cli.config_text import schema_text
     from pipeline.config import ExperimentConfig
+    from pipeline.config.site import SiteConfig, load_site
     from pipeline.errors import ConfigError
 
     if schema:
+        kind = SiteConfig if site else ExperimentConfig
         if json:
-            print_json(ExperimentConfig.model_json_schema())
+            print_json(kind.model_json_schema())
         else:
-            print(schema_text())
+            print(schema_text(kind))
+        return
+    if site:
+        if target is not None or set_:
+            raise ConfigError("--site shows the settings of the site, not of a config; leave out the others")
+        _show(load_site(home_of(ctx)), "site settings", "default", as_json=json)
         return
     if target is None:
         raise ConfigError("name a config, for example: star config configs/gsm8k.yaml; or ask for --schema")
@@ -123,14 +139,17 @@ def config(
     else:
         loaded = load_named(target, set_)
         default = "default"
-    if json:
-        print_json(
-            {
-                "experiment": loaded.experiment,
-                "path": str(loaded.path),
-                "config": loaded.config.model_dump(mode="json"),
-                "origins": origin_of_leaves(loaded, default),
-            }
-        )
+    _show(loaded, loaded.experiment, default, as_json=json)
+
+
+def _show(loaded: LoadedConfig | LoadedSite, title: str, default: str, *, as_json: bool) -> None:
+    """Print a config or the site's settings; `default` is the origin of what no file sets."""
+    from pipeline.cli.config_text import origin_of_leaves, resolved_yaml
+    from pipeline.config import LoadedConfig
+
+    if not as_json:
+        print(clean(resolved_yaml(loaded, title, default)))
         return
-    print(clean(resolved_yaml(loaded, default)))
+    named = {"experiment": title} if isinstance(loaded, LoadedConfig) else {}
+    shown = {"path": str(loaded.path), "config": loaded.config.model_dump(mode="json")}
+    print_json({**named, **shown, "origins": origin_of_leaves(loaded, default)})

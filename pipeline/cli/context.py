@@ -51,8 +51,20 @@ def known_experiment(store: Store, name: str) -> str:
         there = (
             f"there are: {', '.join(names[:20])}" if names else "it has none yet; start one: star run CONFIG"
         )
-        raise NotReadyError(f"experiment {name!r} is not in the store {store.path}; {there}")
+        raise NotReadyError(f"experiment {name!r} is not in the store {store}; {there}")
     return name
+
+
+def known_round(store: Store, experiment: str, round_: int | None) -> None:
+    """NotReadyError where an experiment has not begun the round asked for (None: all of them)."""
+    from pipeline.errors import NotReadyError
+
+    begun = [int(row["round"]) for row in store.rows("rounds", experiment=experiment)]
+    if round_ is not None and begun and round_ not in begun:
+        raise NotReadyError(
+            f"experiment {experiment} has no round {round_}; its rounds are 0 to {max(begun)}; "
+            f"see: star status {experiment}"
+        )
 
 
 def looks_like_file(target: str) -> bool:
@@ -65,9 +77,10 @@ def is_experiment(home: Home, name: str) -> bool:
     from pipeline.paths import EXPERIMENT_NAME
     from pipeline.store import Store
 
-    if not EXPERIMENT_NAME.fullmatch(name) or not home.store_path.exists():
+    store = Store(home)
+    if not EXPERIMENT_NAME.fullmatch(name) or not store.exists():
         return False
-    return bool(Store(home).rows("experiment", experiment=name))
+    return bool(store.rows("experiment", experiment=name))
 
 
 def session_for(

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import known_experiment, store_of
+from pipeline.cli.context import known_experiment, known_round, store_of
 from pipeline.cli.terminal import clean, interactive, print_json, print_table, say
 
 PANEL = "Look"
@@ -55,6 +55,7 @@ def check(
         names = [row["experiment"] for row in store.rows("all_experiments")]
     else:
         names = [known_experiment(store, experiment)]
+        known_round(store, experiment, round_)
     offences = [(name, offence) for name in names for offence in run_checks(store, name, round_)]
     if json:
         print_json(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import home_of, load_named, session_for
+from pipeline.cli.context import home_of, load_named, session_for, store_of
 from pipeline.cli.rounds_table import RoundsPrinter
 from pipeline.cli.terminal import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.runner import Session
 
 PANEL = "Run"
 SET_HELP = "Change a value of the config, for example generate.samples=4; may be given several times."
@@ -101,9 +106,29 @@ def stage(
         session = session_for(home, _recorded(ctx, experiment), set_, None, progress)
     outcomes = run_stage(session, name, round_, shard=index, shards=shards, force=force, rounds=rounds)
     if json:
-        print_json({"experiment": experiment, "round": round_, "stage": name, "outcomes": outcomes})
+        outcome = {"experiment": experiment, "round": round_, "stage": name, "outcomes": outcomes}
+        print_json({**outcome, **_of_round(session, name, round_)})
     elif set(outcomes) == {"was done"}:
         say(f"{name} of round {round_} of {experiment} was done with these inputs; --force runs it again")
+
+
+def _of_round(session: Session, name: str, round_: int) -> dict[str, Any]:
+    """What an orchestrator goes by: prepare says which stages and shards follow, decide which round."""
+    from dataclasses import asdict
+
+    from pipeline.launch import what_follows
+    from pipeline.report.tables import round_sentence
+    from pipeline.rounds import stages_of
+
+    if name == "prepare":
+        stages = [each.name for each in stages_of(round_, session.config)]
+        return {"stages": stages, "shards": session.config.shards}
+    if name == "decide":
+        rows = session.store.rows("rounds_summary", experiment=session.experiment)
+        row = next(row for row in rows if row["round"] == round_)
+        told = {"decision": row["decision"], "reason": row["reason"], "sentence": round_sentence(row)}
+        return {**told, "next": asdict(what_follows(session, round_))}
+    return {}
 
 
 def _recorded(ctx: typer.Context, experiment: str) -> str:
@@ -112,11 +137,10 @@ def _recorded(ctx: typer.Context, experiment: str) -> str:
     from pipeline.errors import NotReadyError
     from pipeline.paths import validate_experiment
 
-    home = home_of(ctx)
-    if is_experiment(home, validate_experiment(experiment)):
+    if is_experiment(home_of(ctx), validate_experiment(experiment)):
         return experiment
     raise NotReadyError(
-        f"experiment {experiment!r} is not in the store {home.store_path}; "
+        f"experiment {experiment!r} is not in the store {store_of(ctx)}; "
         f"name the config it is to be made from: star stage prepare {experiment} --round 0 --config CONFIG"
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import known_experiment, store_of
+from pipeline.cli.context import known_experiment, known_round, store_of
 from pipeline.cli.terminal import clean, console, print_json, say
 
 PANEL = "Look"
@@ -50,6 +50,7 @@ def show(
     """
     store = store_of(ctx)
     known_experiment(store, experiment)
+    known_round(store, experiment, round_)
     rows = store.rows(
         "attempts_with_fate",
         experiment=experiment,

@@ -9,9 +9,9 @@ import typer
 
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, known_experiment
-from pipeline.cli.stage_states import stage_states, was_interrupted
 from pipeline.cli.terminal import clean, print_json, print_table, say
 from pipeline.report.tables import ROUND_COLUMNS, round_cells
+from pipeline.stage_states import stage_states, was_interrupted
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -38,7 +38,7 @@ def status(
 
     home = home_of(ctx)
     store = Store(home)
-    if experiment is None and not home.store_path.exists():
+    if experiment is None and not store.exists():
         if json:
             print_json([])
         else:
@@ -83,7 +83,7 @@ def _all(store: Store, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        say(f"no experiments in {store.path} yet; start one: star demo, or star run CONFIG")
+        say(f"no experiments in {store} yet; start one: star demo, or star run CONFIG")
         return
     print_table(
         ("experiment", "state", "rounds", "accuracy", "minutes", "last"),

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.hostile import clean as clean
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
-_SEQUENCES = re.compile(
-    r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # operating system commands (titles, links, clipboard)
-    r"|\x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c)?"  # device control and other strings
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, cursor
-    r"|\x1b[ -/]*[0-~]?"  # the rest
-)
-# C0 but tab and line feed, DEL, C1, and marks that reorder or hide text.
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
-)
-
-
-def clean(text: str) -> str:
-    """`text` without what could move the cursor, colour, retitle, reorder or hide: model text is hostile."""
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n")))
 
 
 def console(stderr: bool = False) -> Console:

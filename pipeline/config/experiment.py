@@ -243,8 +243,9 @@ class TrainConfig(Section):
     lora: LoraConfig | None = option(None)
     """None trains all weights."""
     keep: Literal["best", "last", "all"] = option("all", execution=True)
-    """Which checkpoints stay on disk after each round; the best by dev accuracy, the newest and those still
-    needed always stay."""
+    """Which checkpoints stay on disk after each round. `last`: the newest, which the next round is written
+    with. `best`: the best by dev accuracy too (without dev problems there is none). `all`: every round's.
+    Their rows stay in the store in any case."""
     threads: int = option(1, ge=1, execution=True)
     """CPU threads of the training process."""
 
@@ -284,7 +285,7 @@ class DecideConfig(Section):
     min_gain: float = option(0.0, ge=0, le=1)
     """Smallest rise of dev accuracy that counts."""
     max_cut_off: float = option(1.0, gt=0, le=1)
-    """Gate: stop when more than this share of generated texts is cut off."""
+    """Gate: stop when more than this share of a round's attempts, rationalized ones included, is cut off."""
     max_ungraded: float = option(1.0, gt=0, le=1)
     """Gate: stop when more than this share of attempts is ungraded."""
     max_disagreement: float = option(1.0, gt=0, le=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.config.engines import EngineConfig
 from pipeline.config.grader_presets import with_preset
 from pipeline.config.section import Section, option
 
@@ -51,7 +52,7 @@ class MathGrader(GraderBase):
     """`rounded`: a decimal of at least 4 digits and 3 decimals equals what it rounds, where none is exact
     (2.6667 for 8/3). `exact`: it does not."""
     timeout_s: float = option(2.0, gt=0)
-    """Processor seconds for one item; one second later its process is killed."""
+    """Processor seconds for one item; half a second later its process is killed."""
 
 
 class NumericGrader(GraderBase):
@@ -242,12 +243,19 @@ class JudgeMessage(Section):
     content: str = option()
 
 
+_ENDPOINT = "http://127.0.0.1:8000/v1"
+
+
 class JudgeBase(GraderBase):
-    """A model that judges, behind an OpenAI-compatible endpoint."""
+    """A model that judges: behind an OpenAI-compatible endpoint, or opened here by an engine."""
 
     model: str = option()
-    """Name of the model at the endpoint."""
-    base_url: str = option("http://127.0.0.1:8000/v1")
+    """Name of the model at the endpoint; with `engine` the folder or the hub id of a chat model."""
+    engine: EngineConfig | None = option(None)
+    """Open `model` with this engine, once and in a process of its own, instead of asking an endpoint."""
+    revision: str | None = option(None)
+    """With `engine`: commit of the hub repository."""
+    base_url: str = option(_ENDPOINT)
     """The endpoint; `/chat/completions` is asked."""
     api_key_env: str | None = option(None, pattern=r"^[A-Z_][A-Z0-9_]*$")
     """Name of the environment variable that holds the key. The key itself is never in a config."""
@@ -268,6 +276,17 @@ class JudgeBase(GraderBase):
     alone: bool = option(False)
     """Let it decide by itself on a problem with a gold answer. Otherwise such an item is `ungraded`
     (`judge_alone`): put it into a `multi` beside a grader that checks the answer."""
+
+    @model_validator(mode="after")
+    def _endpoint_or_engine(self) -> JudgeBase:
+        if self.engine is not None and (self.base_url != _ENDPOINT or self.api_key_env is not None):
+            raise ValueError(
+                f"judge {self.name!r} has an engine, so it asks no endpoint; drop base_url and api_key_env, "
+                "or engine"
+            )
+        if self.engine is None and self.revision is not None:
+            raise ValueError(f"judge {self.name!r} has a revision and no engine; remove it or add one")
+        return self
 
 
 class ScoreModelGrader(JudgeBase):

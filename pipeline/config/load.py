@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,11 @@ from pipeline.config.experiment import ExperimentConfig
 from pipeline.config.section import has_mark
 from pipeline.errors import ConfigError
 from pipeline.paths import package_data, validate_experiment
+
+SITE_FILE = "site.yaml"
+"""Stands among the configs and is none: the settings of the site (`pipeline/config/site.py`)."""
+
+AnySection = TypeVar("AnySection", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, experiment: str | 
     its value and what was expected.
     """
     file = _find(path)
-    data = _read_yaml(file)
-    origins = {key: str(path) for key in _leaves(data)}
+    data = read_yaml(file)
+    origins = {key: str(path) for key in leaves(data)}
     for override in overrides:
         key, value = _split_override(override)
         _set(data, key, value)
@@ -60,14 +65,19 @@ def with_overrides(config: ExperimentConfig, overrides: Sequence[str], source: s
 
 def validate(data: Mapping[str, Any], source: str) -> ExperimentConfig:
     """The config described by `data`, or ConfigError with a line for each thing wrong."""
+    return validate_as(ExperimentConfig, data, source, schema="star config --schema")
+
+
+def validate_as(kind: type[AnySection], data: Mapping[str, Any], source: str, *, schema: str) -> AnySection:
+    """`data` as a section of that kind, or ConfigError; `schema` is the command that documents the fields."""
     try:
-        return ExperimentConfig.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(dict(item)) for item in error.errors()]
+        lines = [_explain(dict(item), kind) for item in error.errors()]
         raise ConfigError(
             f"{source} is not a valid config:\n"
             + "\n".join(f"  {line}" for line in lines)
-            + "\nsee `star config --schema` for every field with its documentation"
+            + f"\nsee `{schema}` for every field with its documentation"
         ) from None
 
 
@@ -82,38 +92,51 @@ def stage_config(config: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
         value: Any = config
         for name in key.split("."):
             value = getattr(value, name)
-        parts[key] = _content(value)
+        parts[key] = deciding_content(value)
     return parts
 
 
-def _content(value: Any) -> Any:
+def deciding_content(value: Any) -> Any:
+    """What of a section decides what comes out, as plain values: all but its execution settings."""
     if isinstance(value, BaseModel):
         kind = type(value)
         return {
-            name: _content(getattr(value, name))
+            name: deciding_content(getattr(value, name))
             for name in kind.model_fields
             if not has_mark(kind, name, "execution")
         }
     if isinstance(value, Mapping):
-        return {str(name): _content(item) for name, item in value.items()}
+        return {str(name): deciding_content(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_content(item) for item in value]
+        return [deciding_content(item) for item in value]
     return value
 
 
 def _find(path: Path) -> Path:
     if path.is_file():
         return path.resolve()
-    shipped = package_data("configs") / f"{path.name.removesuffix('.yaml')}.yaml"
-    if path.parent in (Path("."), Path("configs")) and shipped.is_file():
-        return shipped
+    shipped = configs_in(package_data("configs"))
+    name = path.name.removesuffix(".yaml")
+    if path.parent in (Path("."), Path("configs")) and name in shipped:
+        return shipped[name]
     raise ConfigError(
         f"config {str(path)!r} not found; expected a YAML file or the name of a shipped config "
-        f"({', '.join(sorted(file.stem for file in package_data('configs').glob('*.yaml')))})"
+        f"({', '.join(shipped)})"
     )
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def configs_in(*folders: Path) -> dict[str, Path]:
+    """Name -> file of the experiment configs in these folders, sorted; of one name the first folder's."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*.yaml")):
+            if file.name != SITE_FILE:
+                found.setdefault(file.stem, file)
+    return found
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError where it holds something else."""
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -148,10 +171,11 @@ def _set(data: dict[str, Any], key: str, value: Any) -> None:
     data[last] = value
 
 
-def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+def leaves(data: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    """The dotted key of every value."""
     for key, value in data.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
 
@@ -161,9 +185,9 @@ def _with_data_dir(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
     return config.model_copy(update={"problems": problems})
 
 
-def _explain(error: dict[str, Any]) -> str:
+def _explain(error: dict[str, Any], kind: type[BaseModel]) -> str:
     location = [str(part) for part in error["loc"]]
-    written, beside = _as_written(location)
+    written, beside = _as_written(location, kind)
     key = ".".join(written)
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(location[-1], beside, n=1)
@@ -171,18 +195,38 @@ def _explain(error: dict[str, Any]) -> str:
         return f"{key}: unknown key{hint}"
     if error["type"] == "missing":
         return f"{key}: required, but missing"
-    shown = repr(error.get("input"))
-    return f"{key}: {error['msg']} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
+    given = error.get("input")
+    if error["type"] == "union_tag_invalid":
+        return _explain_kind(key, error)
+    if error["type"] == "value_error" and isinstance(given, Mapping):
+        return f"{key}: {error['ctx']['error']}"  # a rule over several fields names their values itself
+    message = _PLAIN_WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    shown = repr(given)
+    return f"{key}: {message} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
 
 
-def _as_written(location: Sequence[str]) -> tuple[list[str], list[str]]:
+_PLAIN_WORDS = {"tuple_type": "expected a list, such as [a, b]"}
+"""Where pydantic's message speaks of Python instead of YAML."""
+
+
+def _explain_kind(key: str, error: Mapping[str, Any]) -> str:
+    """A section whose `kind` or `type` is none of those there are."""
+    context = error["ctx"]
+    field, given = context["discriminator"].strip("'"), context["tag"]
+    known = [name.strip(" '") for name in context["expected_tags"].split(",")]
+    close = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{key}.{field}: expected one of {', '.join(known)}{hint} (value {given!r})"
+
+
+def _as_written(location: Sequence[str], kind: type[BaseModel]) -> tuple[list[str], list[str]]:
     """The keys of a pydantic error location as the config has them, and the known keys beside the last one.
 
     Where a section is one of several kinds, pydantic puts the kind into the location
     (`verify.grader.math.x`).
     """
     written: list[str] = []
-    sections: list[type[BaseModel]] = [ExperimentConfig]
+    sections: list[type[BaseModel]] = [kind]
     entry = False  # whether the next name is a key or an index, and so no field
     for name in location[:-1]:
         of_kind = [section for section in sections if len(sections) > 1 and name in _kinds(section)]

@@ -24,6 +24,7 @@ _ROW = re.compile(r"\s*\\\\\s*")
 _CELL = re.compile(r"\s*&\s*")
 _BASED = re.compile(r"([0-9A-Za-z]+)_ ?\{?(\d{1,2})\}?")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' .\-]*")
+_REALS = frozenset({"\\mathbb{R}", "\\mathbb R", "\\R", "ℝ"})
 _NAME = re.compile(
     r"(?:[A-Za-z]|\\[a-z]+ ?)(?:_ ?(?:\{[^{}]*\}|\w))?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?|[^\W\d_]{2,20}|"
     r"\([A-Za-z](?: ?, ?[A-Za-z])+\)|\\text ?\{[^{}]*\}|[A-Z]_ ?\{[^{}]*\}(?::[A-Z])?|\\angle ?[A-Z]{1,3}"
@@ -104,6 +105,10 @@ def read(text: str, depth: int = 0) -> Shape:
 
 
 def _single(text: str, depth: int) -> Shape:
+    if text in _REALS:
+        return Group("tuple", (Value("-\\infty"), Value("\\infty")), "()")
+    if text == "\\emptyset":
+        return Group("set", ())
     matrix = _MATRIX.match(text)
     if matrix and "\\begin" not in matrix.group(2):
         rows = [split_top(row, _CELL) for row in split_top(matrix.group(2).strip(), _ROW) if row]

@@ -22,6 +22,10 @@ _LEADING = re.compile(
     r"\**\s*(?:(?:[Oo]ption|[Cc]hoice)\s)?\s*([A-Za-z0-9])\s*(?:[.):,]|\*\*|$|\s*[-–—]\s|\s+(?=[A-Z]))"
 )
 _ONLY = re.compile(r"\W*(?:option|choice)?\W*([A-Za-z0-9])\W*", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|cannot|except|rather than|instead of)|n['’]t)\s+(?:be\s+|[a-z]+\s+)?\**[(\[]",
+    re.IGNORECASE,
+)
 _LONGEST_STATEMENT = 400
 
 
@@ -91,7 +95,10 @@ def _settle(statement: str, choices: Mapping[str, str]) -> Found | None:
     )
     bracketed = {key for key in map(_known(choices), _BRACKETED.findall(text)) if key is not None}
     if len(bracketed) == 1:
-        return Found(bracketed.pop(), True)
+        (key,) = bracketed
+        spelled_out = key in choices and _plain(choices[key]) in _plain(text)  # "not enough (a)"
+        denied = _DENIED.search(text) is not None and not spelled_out
+        return None if denied else Found(key, True)
     if bracketed:
         return None
     for pattern in (_ONLY.fullmatch, _LEADING.match):

@@ -28,7 +28,7 @@ from pipeline.graders.answers import (
 )
 from pipeline.graders.expressions import Node, Number, Operation, Unparsed, operations, parse, symbols
 from pipeline.graders.mathtext import tidy, unwrapped_text
-from pipeline.graders.units import conversion
+from pipeline.graders.units import conversion, prices_in_words
 
 MOST_PAIRED = 40
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -50,6 +50,8 @@ SAME = Decision(True, "numeric")
 
 def decide(gold: str, answer: str, policy: MathGrader) -> Decision:
     """Compare two answers as they were extracted."""
+    if policy.units != "ignore":
+        gold, answer = prices_in_words(gold, answer)
     left, right = _tidied(gold), tidy(answer)
     if _squeezed(left) == _squeezed(right) and left:
         return Decision(True, "exact")
@@ -160,12 +162,18 @@ def _maybe_list(shape: Value) -> bool:
     return "," in shape.text
 
 
+def _compare_parts(gold: Shape, answer: Shape, policy: MathGrader) -> Decision:
+    """As `_compare`, but {2} is not 2: only a whole answer may stand in braces that mean nothing."""
+    sets = [isinstance(part, Group) and part.kind == "set" for part in (gold, answer)]
+    return Decision(False, "different_shape") if sets[0] != sets[1] else _compare(gold, answer, policy)
+
+
 def _in_order(gold: Sequence[Shape], answer: Sequence[Shape], policy: MathGrader) -> Decision:
     if len(gold) != len(answer):
         return Decision(False, "different_length")
     open_ = False
     for left, right in zip(gold, answer, strict=True):
-        decision = _compare(left, right, policy)
+        decision = _compare_parts(left, right, policy)
         if decision.equal is False:
             return decision
         open_ = open_ or decision.equal is None
@@ -183,7 +191,7 @@ def _any_order(gold: Sequence[Shape], answer: Sequence[Shape], policy: MathGrade
     left_over = list(answer)
     open_ = False
     for wanted in gold:
-        decisions = [_compare(wanted, given, policy).equal for given in left_over]
+        decisions = [_compare_parts(wanted, given, policy).equal for given in left_over]
         if True in decisions:
             left_over.pop(decisions.index(True))
         elif None in decisions:
@@ -345,7 +353,8 @@ def _values(gold: Shape, answer: Shape, policy: MathGrader) -> Decision:
     if isinstance(left, Operation) and left.name == "deg":
         return _degrees(left, right, policy)
     if isinstance(right, Operation) and right.name == "deg":
-        return _numbers(left, right.arguments[0], policy)
+        plain = _numbers(left, right.arguments[0], policy)
+        return plain if plain.equal else _numbers(left, right, policy)
     scales = _percent_scales(gold, answer, policy)
     if not scales:
         return Decision(False, "percent_differs")

@@ -30,9 +30,10 @@ def normal(text: str) -> str:
     """`text` without what changes no answer: spaces, `$`, `\\left`, a final dot; one name per command."""
     if text.isdecimal():
         return text
-    plain = (
-        text.strip().rstrip(".").replace("−", "-").replace("–", "-").replace("{,}", ",").replace("\\$", "")
-    )
+    plain = text.strip()
+    if not plain.endswith("..."):  # 0.333... is not 0.333
+        plain = plain.rstrip(".")
+    plain = plain.replace("−", "-").replace("–", "-").replace("{,}", ",").replace("\\$", "")
     plain = _FRAC_NAMES.sub(r"\\frac", plain)
     if "\\" in plain or "$" in plain or "~" in plain:
         plain = _NOISE.sub(lambda found: " " if found.group() in _SPACES else "", plain)

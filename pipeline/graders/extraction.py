@@ -170,6 +170,12 @@ def last_number(text: str) -> str | None:
     return None if found is None else found.group().replace("$", "")
 
 
+def only_number(text: str) -> str | None:
+    """The number of a short text that names one, once or again; None where it names several."""
+    found = {match.group().replace("$", "") for match in _NUMBER.finditer(text)}
+    return found.pop() if len(found) == 1 else None
+
+
 def last_math(text: str) -> str | None:
     """The last span of LaTeX mathematics."""
     found = _last(_MATH_SPAN, text)

@@ -81,13 +81,13 @@ class Formula:
         """Graders that multiply the whole: if one of them is 0, so is the output."""
         return _factors(self._tree)
 
-    def value(self, scores: Mapping[str, float]) -> float:
-        """The output for these scores; 0 where it has no value (division by zero, log of 0, overflow)."""
+    def value(self, scores: Mapping[str, float]) -> float | None:
+        """The output for these scores; None where it has none (division by zero, log of 0, overflow)."""
         try:
             result = _value(self._tree, scores)
+            return result if math.isfinite(result) else None  # TypeError: a root of a negative number
         except (ArithmeticError, ValueError, TypeError):
-            return 0.0
-        return result if math.isfinite(result) else 0.0
+            return None
 
 
 def _factors(node: ast.expr) -> frozenset[str]:

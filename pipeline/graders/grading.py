@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from pipeline.config.graders import GraderConfig
+from pipeline.graders.local_judge import LocalJudges
 from pipeline.graders.pool import Pool, Ticket
 from pipeline.graders.protocol import Grader
 from pipeline.graders.registry import build_grader, grader_digest
@@ -32,7 +33,10 @@ class _Slot:
 
 
 class Grading:
-    """One grader at work. Use as a context manager: on leaving, no process is left."""
+    """One grader at work. Use as a context manager: on leaving, no process is left.
+
+    Judges of its own engines are opened by the first item that needs a worker.
+    """
 
     def __init__(self, config: GraderConfig, workers: int) -> None:
         self.grader: Grader = build_grader(config)
@@ -44,6 +48,7 @@ class Grading:
             backlog=self.grader.backlog,
             environment=self.grader.environment,
         )
+        self._judges = LocalJudges(config)
         self._cache: OrderedDict[str, Verdict] = OrderedDict()
         self._in_flight: dict[str, Ticket] = {}
         self._closed = False
@@ -61,6 +66,7 @@ class Grading:
         if not self._closed:
             self._closed = True
             self._pool.close()
+            self._judges.close()
 
     @property
     def processes(self) -> list[int]:
@@ -79,12 +85,12 @@ class Grading:
                 while slots and self._settled(slots[0]):
                     yield self._take(slots.popleft())
                 while len(slots) >= WINDOW:
-                    self._pool.poll(_WAIT_S)
+                    self._wait()
                     if self._settled(slots[0]):
                         yield self._take(slots.popleft())
             while slots:
                 if not self._settled(slots[0]):
-                    self._pool.poll(_WAIT_S)
+                    self._wait()
                     continue
                 yield self._take(slots.popleft())
             finished = True
@@ -107,10 +113,15 @@ class Grading:
             return _Slot(item.key, key, _with(known, item.key, elapsed))
         ticket = self._in_flight.get(key) if key else None
         if ticket is None:
+            self._pool.tell_workers(self._judges.open())
             ticket = self._pool.submit(found)
             if key:
                 self._in_flight[key] = ticket
         return _Slot(item.key, key, ticket=ticket)
+
+    def _wait(self) -> None:
+        self._judges.check()
+        self._pool.poll(_WAIT_S)
 
     def _settled(self, slot: _Slot) -> bool:
         return slot.verdict is not None or (slot.ticket is not None and slot.ticket.verdict is not None)

@@ -51,7 +51,9 @@ class JsonSchema:
         text = find_json(extraction.answer_region(item.response, self._config.max_chars))
         try:
             json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return ungraded(item, "too_deep")
+        except ValueError:
             return graded(item, False, "not_json")
         key = text_hash(f"{self._digest}\0{json.dumps(rules)}\0{text}")
         return Job({"schema": rules, "text": text, "answer": None}, key, None, self._config.timeout_s)

@@ -8,6 +8,7 @@ with one known field; anything else is no vote. Too few votes leave the item ung
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import statistics
@@ -17,7 +18,7 @@ from typing import Any
 
 from pipeline.config.graders import LabelModelGrader, ScoreModelGrader
 from pipeline.errors import ConfigError
-from pipeline.graders import templates
+from pipeline.graders import local_judge, templates
 from pipeline.graders.endpoint import Endpoint, EndpointError, chat, message
 from pipeline.graders.protocol import Job, graded, ungraded
 from pipeline.identity import canonical_json, text_hash
@@ -53,9 +54,7 @@ class Judge:
         self._digest = digest
         self._may_decide = config.alone or inside_multi
         self.environment: tuple[str, ...] = (config.api_key_env,) if config.api_key_env else ()
-        self._endpoint = Endpoint(
-            config.base_url, config.api_key_env, config.timeout_s, config.retries, config.backoff_s
-        )
+        self._endpoint = Endpoint(*_address(config), config.timeout_s, config.retries, config.backoff_s)
 
     def inline(self, item: GradeItem) -> Verdict | Job:
         """Never decided at once; refused where the answer can be checked and nothing checks it."""
@@ -146,3 +145,11 @@ class Judge:
         """The message, with what the model wrote between marks. Values are never expanded as templates."""
         fenced = _SAMPLE_PLACE.sub(lambda place: f"<<<{mark}>>>\n{place.group()}\n<<<end {mark}>>>", content)
         return templates.render(fenced, item)
+
+
+def _address(config: ScoreModelGrader | LabelModelGrader) -> tuple[str, str | None]:
+    """The URL, and the name of the variable that holds the key. A local engine's are told to the workers."""
+    if config.engine is None:
+        return config.base_url, config.api_key_env
+    names = local_judge.variables(config)
+    return os.environ.get(names.url, ""), names.key

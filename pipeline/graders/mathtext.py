@@ -52,6 +52,12 @@ _USELESS_SPACE = re.compile(r"(?<![\w,}\])%]) | (?![\w\\({\[])")
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$|\\\$")
 _END = re.compile(r"(?:[\s.;,:]|(?<!\\)\\{1,2}|\\\s)+$")
 _SCIENTIFIC = re.compile(r"(?<=\d)[eE]([-+]?\d{1,4})(?![\d.])")
+_TIMES_TEN = re.compile(r"(?<=\d) ?[xX] ?(?=10 ?\^)")
+_REPEATING = re.compile(
+    r"(?<![\d.])(\d{0,300})\.(\d{0,100}?)"
+    r"(?:\\(?:overline|bar|dot) ?(?:\{ ?(\d{1,100}) ?\}|(\d))|(\d)\5{2,99}(?:\.\.\.|…|\\l?dots(?![A-Za-z])))"
+)
+_CHOICE_LABEL = re.compile(r"^\\text ?\{ ?\(?[A-E]\)[.:]? ?\} ?(?=\S)")
 _EMPTY_BRACES = re.compile(r"\{\}")
 
 
@@ -61,12 +67,16 @@ def tidy(text: str) -> str:
     plain = _DELIMITERS.sub(" ", plain.strip())
     plain = plain.strip(" *").replace("{,}", ",").replace("**", "^")
     plain = _SIGN.sub(lambda found: _SIGNS[found.group()], plain)
+    plain = _TIMES_TEN.sub("*", plain)
+    if "." in plain:
+        plain = _REPEATING.sub(_repeated, plain)
     if "\\" not in plain:
         plain = _SCIENTIFIC.sub(r"*10^{\1}", plain)
     plain = _DIGIT_SPACE.sub("", plain)
     plain = _PERCENT.sub("%", plain)
     plain = _SPACE_COMMAND.sub(" ", plain)
     plain = _COMMAND.sub(_respell, plain)
+    plain = _CHOICE_LABEL.sub("", plain)
     plain = _TEXT_JOINT.sub(r" \1 ", plain)
     plain = _TEXT_NUMBER.sub(r" \1", plain)
     plain = _INFINITY.sub(r"\\infty ", plain)
@@ -84,6 +94,15 @@ def _respell(found: re.Match[str]) -> str:
         follower = found.string[found.end() : found.end() + 1]
         return f"{known} " if follower.isalnum() else known
     return known
+
+
+def _repeated(found: re.Match[str]) -> str:
+    """`0.1\\overline{6}` and `0.1666...` as the fraction that they are."""
+    whole, fixed, *cycles = found.groups()
+    cycle = next(digits for digits in cycles if digits)
+    below = (10 ** len(cycle) - 1) * 10 ** len(fixed)
+    above = int(whole + fixed + cycle) - int((whole + fixed) or "0")
+    return f"\\frac{{{above}}}{{{below}}}"
 
 
 def unwrapped_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """`multi`: several graders and a formula. Cheap ones first; a zero factor stops the rest.
 
-A grader that the formula does not name is run and its score kept: it marks, and excludes nothing.
+A grader that the formula does not name is run and its score kept: it marks, and excludes nothing. Where it
+fails there is no score to keep, and the verdict stands.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Multi:
         if not judges or any(getattr(self._config.graders[name], "alone", False) for name in judges):
             return
         only = {name: float(name in judges) for name in self._parts}
-        if self.formula.value(only) >= self._config.pass_threshold:
+        if (self.formula.value(only) or 0.0) >= self._config.pass_threshold:
             raise ConfigError(
                 f"grader {self._config.name!r}: {', '.join(judges)} alone can reach pass_threshold "
                 f"{self._config.pass_threshold} in {self._config.calculate_output!r}; multiply by a grader "
@@ -95,10 +96,11 @@ class Multi:
     def _combine(self, verdicts: Mapping[str, Verdict], item: GradeItem | None) -> Verdict:
         scores: dict[str, float] = {}
         for name, verdict in verdicts.items():
-            scores[name] = verdict.score
+            if verdict.outcome is not Outcome.UNGRADED:  # a grader that failed has given no score
+                scores[name] = verdict.score
             scores.update({f"{name}.{key}": score for key, score in verdict.subscores.items()})
         answer = self._answer(verdicts)
-        failed = [name for name, verdict in verdicts.items() if verdict.outcome is Outcome.UNGRADED]
+        failed = [name for name in verdicts if name in self.formula.names and name not in scores]
         if self._is_zero(verdicts):
             zero = next(
                 name for name in verdicts if name in self.formula.factors and verdicts[name].score == 0
@@ -106,8 +108,9 @@ class Multi:
             verdict = graded(item, False, f"{zero}_{verdicts[zero].reason}", answer)
         elif failed:
             verdict = ungraded(item, f"{failed[0]}_{verdicts[failed[0]].reason}", answer)
+        elif (output := self.formula.value(scores)) is None:
+            verdict = ungraded(item, "formula_undefined", answer)
         else:
-            output = self.formula.value(scores)
             score = min(1.0, max(0.0, output))
             passed = output >= self._config.pass_threshold
             verdict = graded(item, passed, "score" if passed else "score_too_low", answer, score)

@@ -30,7 +30,7 @@ class Numeric(DecidedInline):
         text = extraction.extract(region, self._config.extract)
         value = None if text is None else read_number(text)
         if value is None and "last_number" in self._config.extract:
-            text = extraction.last_number(text if text is not None else region)
+            text = extraction.last_number(region) if text is None else extraction.only_number(text)
             value = None if text is None else read_number(text)
         if value is None:
             return graded(item, False, "no_answer", text)

@@ -33,7 +33,7 @@ from pipeline.graders.protocol import Job
 from pipeline.records import Outcome, Verdict
 
 CHUNK = 16
-GRACE_S = 1.0
+GRACE_S = 0.5
 """Processor seconds between a job's soft limit, which the worker applies itself, and the kill."""
 START_LIMIT_S = 120.0
 """Seconds a worker may take to start; a cold disk makes the import of SymPy slow."""
@@ -141,6 +141,10 @@ class Pool:
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
+
+    def tell_workers(self, variables: Mapping[str, str]) -> None:
+        """Environment variables for the workers that are started from now on."""
+        self._environment.update(variables)
 
     @property
     def processes(self) -> list[int]:
@@ -301,7 +305,7 @@ def _environment(names: tuple[str, ...]) -> dict[str, str]:
     source = str(Path(__file__).resolve().parents[2])
     return {
         **passed,
-        "PYTHONPATH": source,
+        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -15,8 +15,8 @@ class Job:
 
     `payload` is JSON; `cache_key` is equal for jobs that must have the same verdict (empty: never shared).
     `limit_s` is processor time from when a worker starts on the job, so that a busy machine does not change
-    verdicts; a second later the process is killed. `wall_s` ends what waits instead of working (0: ten times
-    `limit_s`).
+    verdicts; half a second later the process is killed. `wall_s` ends what waits instead of working (0: ten
+    times `limit_s`).
     """
 
     payload: Mapping[str, Any]

@@ -22,6 +22,7 @@ from pipeline.config.graders import (
     StringCheckGrader,
     TextSimilarityGrader,
 )
+from pipeline.config.load import deciding_content
 from pipeline.errors import ConfigError
 from pipeline.graders import (
     choice,
@@ -41,7 +42,7 @@ from pipeline.graders import (
 from pipeline.graders.protocol import Grader
 from pipeline.identity import digest
 
-GRADERS_VERSION = 1
+GRADERS_VERSION = 2
 """Raised when a change of code changes verdicts: it is part of every grader's digest."""
 
 _ADAPTER: TypeAdapter[GraderConfig] = TypeAdapter(GraderConfig)
@@ -87,8 +88,11 @@ def build_grader(config: GraderConfig, *, inside_multi: bool = False) -> Grader:
 
 
 def grader_digest(config: GraderConfig) -> str:
-    """Digest of what decides its verdicts: the config and the version of this code, not the name."""
-    content = config.model_dump(mode="json")
+    """Digest of what decides its verdicts: the config and the version of this code, not the name.
+
+    A judge is known by the name, path or hub id of its model, not by the content behind it.
+    """
+    content = deciding_content(config)
     content.pop("name", None)
     return digest({"grader": content, "version": GRADERS_VERSION})
 

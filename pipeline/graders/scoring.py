@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def run_scorer(
         raise ScorerError(f"scorer_{error.reason}") from None
     except SandboxDownError:
         raise ScorerError("sandbox_failed") from None
-    if not isinstance(said, dict) or not isinstance(said.get("score"), (int, float)):
+    score = said.get("score") if isinstance(said, dict) else None
+    if not isinstance(score, (int, float)) or not math.isfinite(score):
         raise ScorerError("scorer_error")
-    return float(said["score"])
+    return float(score)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pipeline.config.graders import TextSimilarityGrader
-from pipeline.graders.protocol import DecidedInline, Job, graded
+from pipeline.graders.protocol import DecidedInline, Job, graded, ungraded
 from pipeline.graders.templates import render
 from pipeline.records import GradeItem, Verdict
 
@@ -31,6 +31,8 @@ class TextSimilarity(DecidedInline):
         """Always decided at once: every metric is linear but for word-parallel matching of capped texts."""
         config = self._config
         reference = render(config.reference or config.gold, item)[: config.max_chars]
+        if not reference.strip():
+            return ungraded(item, "unparseable_gold")
         text = render(config.input, item)[-config.max_chars :]
         if config.ignore_case:
             reference, text = reference.casefold(), text.casefold()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from pipeline.config.graders import StringCheckGrader
 from pipeline.graders import extraction
-from pipeline.graders.protocol import DecidedInline, Job, graded
+from pipeline.graders.protocol import DecidedInline, Job, graded, ungraded
 from pipeline.graders.templates import render
 from pipeline.records import GradeItem, Verdict
 
@@ -22,6 +22,8 @@ class StringCheck(DecidedInline):
         """Always decided at once."""
         config = self._config
         gold = render(config.gold, item)
+        if not plain(gold, config.normalize):
+            return ungraded(item, "unparseable_gold")  # every text contains an empty one
         answer = find_text(config, render(config.input, item))
         if answer is None:
             return graded(item, False, "no_answer")

@@ -12,7 +12,9 @@ mass: 1000 kg kilogram kilo | 1 g gram gm | 1/1000 mg milligram
 imperial mass: 1 lb pound | 1/16 oz ounce
 time: 3600 h hr hour | 60 min minute | 1 s sec second | 86400 day
 volume: 1 l liter litre | 1/1000 ml milliliter millilitre
+imperial volume: 1 gal gallon | 1/4 qt quart | 1/8 pt pint | 1/16 cup
 money: 1 dollar buck usd | 1/100 cent
+euros: 1 euro eur
 angle: 1 degree deg
 """
 _KNOWN: dict[str, tuple[str, Fraction]] = {}
@@ -26,7 +28,10 @@ _TEXT_UNIT = re.compile(r"\s*\\text ?\{\s*([^{}]{1,60}?)\s*\}(?:\^ ?\{?(\d)\}?)?
 _PLAIN_UNIT = re.compile(
     r"(?<=[\d}%)]) ?([A-Za-z][A-Za-z./ ]{0,40}?|[\u0400-\uffff]{1,10})(?:\^ ?\{?(\d)\}?)?$"
 )
-_FUNCTION = re.compile(r"^(?:sin|cos|tan|log|ln|sqrt|pi|or|and|in|inf)")
+_FUNCTION = re.compile(r"^(?:sin|cos|tan|log|ln|sqrt|pi|or\b|and\b|in\b|inf\b|infin)")
+_SIGNS = {"$": "dollar", "\\$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
+_PRICE = re.compile(r"\s*(?P<minus>[-−]?)\s*(?P<sign>\\\$|[$€£¥])\s*(?P<number>\d[\d,]*(?:\.\d+)?|\.\d+)\s*")
+_CURRENCIES = frozenset({"dollar", "cent", "euro", "lb", "yen"})
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -101,3 +106,28 @@ def conversion(gold: str, answer: str) -> Fraction | None:
     if gold_kind != answer_kind:
         return None
     return (answer_size / gold_size) ** int(gold_power or 1)
+
+
+def prices_in_words(gold: str, answer: str) -> tuple[str, str]:
+    """`$5` as `5 dollars` where the other side names a currency as well, so that `$5` is not `5 cents`.
+
+    Both texts as extracted; they come back as they are where the sign adds nothing.
+    """
+    prices = [_PRICE.fullmatch(text) for text in (gold, answer)]
+    if not any(prices):
+        return gold, answer
+    left, right = (_currency(text, price) for text, price in zip((gold, answer), prices, strict=True))
+    if not left or not right or left == right:
+        return gold, answer
+    return _in_words(gold, prices[0]), _in_words(answer, prices[1])
+
+
+def _currency(text: str, price: re.Match[str] | None) -> str:
+    if price:
+        return canonical(_SIGNS[price["sign"]])
+    unit = split_unit(text.strip().rstrip("."))[1]
+    return unit if unit in _CURRENCIES else ""
+
+
+def _in_words(text: str, price: re.Match[str] | None) -> str:
+    return f"{price['minus']}{price['number']} {_SIGNS[price['sign']]}s" if price else text

@@ -1,5 +1,6 @@
 """Child processes that never outlive us: stages, training, workers and servers run in them."""
 
+from pipeline.process.background import Background
 from pipeline.process.child import ChildTimeoutError, LastLines, run_child
 
-__all__ = ["ChildTimeoutError", "LastLines", "run_child"]
+__all__ = ["Background", "ChildTimeoutError", "LastLines", "run_child"]

@@ -17,7 +17,7 @@ from types import FrameType
 
 from pipeline.errors import StarError
 
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LONGEST_LINE = 1 << 20
 
 
@@ -80,7 +80,7 @@ def run_child(
     """
     with _terminate_as_exit():
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), str(grace_s), *argv],
+            [sys.executable, "-I", "-S", str(SUPERVISOR), str(os.getpid()), str(grace_s), *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if on_error_line is None else subprocess.PIPE,
@@ -91,7 +91,7 @@ def run_child(
             _stream(child, on_line, on_error_line, argv, timeout_s)
             return child.wait()
         finally:
-            _end(child, grace_s)
+            end_tree(child, grace_s)
 
 
 def _stream(
@@ -129,7 +129,7 @@ def _stream(
                     selector.unregister(key.fileobj)
 
 
-def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+def end_tree(child: subprocess.Popen[bytes], grace_s: float) -> None:
     """Make sure that the supervisor and all below it are gone; close the pipes."""
     if child.poll() is None:
         child.terminate()

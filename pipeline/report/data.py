@@ -31,6 +31,8 @@ class ReportData:
     yields: list[dict[str, Any]] = field(default_factory=list)
     fates: list[dict[str, Any]] = field(default_factory=list)
     rejections: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    quality: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     examples: list[dict[str, Any]] = field(default_factory=list)
     facts: FactProbe | None = None
@@ -71,6 +73,8 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         yields=report("yield_by_round"),
         fates=report("fates_by_round"),
         rejections=report("rejections"),
+        verdicts=report("verdicts_by_round"),
+        quality=report("quality_by_round"),
         timings=report("stage_timings"),
         examples=report("example_rationales"),
         facts=_facts(config, home),

@@ -39,6 +39,8 @@ def render(**parts: Any) -> str:
         "round_tables": (),
         "confidence": "95%",
         "sampled": nothing,
+        "verdicts": nothing,
+        "quality": nothing,
         "rejections": nothing,
         "timings": nothing,
         "examples": (),
@@ -64,6 +66,8 @@ def experiment_page(data: ReportData, plots: Plots) -> str:
         ],
         confidence=f"{data.config.evaluate.confidence:.0%}",
         sampled=_sampled(data),
+        verdicts=_verdicts(data),
+        quality=_quality(data),
         rejections=_rejections(data),
         timings=_timings(data),
         examples=_chosen(data.examples),
@@ -123,15 +127,16 @@ def lead(data: ReportData) -> list[str]:
 
 def what_the_base_knows(data: ReportData) -> list[str]:
     """For the demo: what its base was taught, and what the gain is not."""
-    probe = data.facts
-    if probe is None:
+    probe, base = data.facts, data.config.model.tiny
+    if probe is None or base is None or base.kind != "column_addition":
         return []
+    hinted = "1 column" if base.hinted_columns == 1 else f"{base.hinted_columns} columns"
     return [
         "What the base knows: the procedure of column addition (copy a column, add, carry, collect the "
         f"answer) and {probe.known} of the 100 digit sums. Asked for all of them before the first round, it "
         f"had {probe.sentence}. For a sum that it was not taught it writes random digits.",
         "What is learned: the missing digit sums, from its own attempts whose final answer was right, and "
-        "from attempts at short problems with the answer shown.",
+        f"from attempts with the answer shown (the base has seen hints on problems of up to {hinted}).",
         "What this is not: length generalization. The base has seen as many columns as are asked here.",
     ]
 
@@ -172,6 +177,34 @@ def _sampled(data: ReportData) -> dict[str, Any]:
         if "@" in row["metric"] and row["difficulty"] == "all"
     ]
     return _table(columns, columns, rows)
+
+
+def _verdicts(data: ReportData) -> dict[str, Any]:
+    columns = ["round", "origin", "attempts", "correct", "wrong", "ungraded", "timeouts", "crashes"]
+    columns += ["why_ungraded"] + (
+        ["judge_tokens"] if any(row["judge_tokens"] for row in data.verdicts) else []
+    )
+    rows = [
+        {
+            name: f"{value:,}" if isinstance(value, int) and name != "round" else value
+            for name, value in row.items()
+        }
+        for row in data.verdicts
+    ]
+    return _table(columns, columns, rows)
+
+
+def _quality(data: ReportData) -> dict[str, Any]:
+    """Share of right attempts that each part of the grader flags; a part that never scored 0 stays out."""
+    names = sorted({row["subscore"] for row in data.quality if row["flagged"]})
+    by_group: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in data.quality:
+        group = by_group.setdefault((row["round"], row["origin"]), dict.fromkeys(names, ""))
+        if row["subscore"] in names:
+            group[row["subscore"]] = f"{row['rate']:.1%} of {row['attempts']:,}"
+    rows = [{"round": round_, "origin": origin, **group} for (round_, origin), group in by_group.items()]
+    columns = ("round", "origin", *names)
+    return _table(columns, columns, rows if names else [])
 
 
 def _rejections(data: ReportData) -> dict[str, Any]:

@@ -50,6 +50,23 @@ def round_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def round_sentence(row: Mapping[str, Any]) -> str:
+    """A row of the query `rounds_summary` as one sentence: what was kept, the accuracy, what is next."""
+    parts = [f"round {row['round']}"]
+    if row["round"] > 0:
+        parts.append(
+            f"{row['generated_correct']:,} of {row['problems']:,} problems right, "
+            f"{row['rationalized_correct']:,} rationalized, {row['training_rows']:,} training rows"
+        )
+    measured = held_out(row)
+    if measured:
+        split, value, low, high = measured
+        parts.append(f"{split} {value:.1%} [{low:.1%}, {high:.1%}]")
+    if row["decision"]:
+        parts.append(f"{row['decision']}: {row['reason']}")
+    return "; ".join(parts)
+
+
 def header_line() -> str:
     """The column names, aligned with `round_line`."""
     return _aligned(ROUND_COLUMNS)

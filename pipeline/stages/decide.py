@@ -51,8 +51,16 @@ def _nothing_kept(ctx: StageContext) -> str | None:
     """What to do where a round has no training row, and so no model."""
     if ctx.round == 0 or ctx.store.rows("checkpoint", experiment=ctx.experiment, round=ctx.round):
         return None
+    counts = ctx.store.rows("gate_counts", experiment=ctx.experiment, round=ctx.round)[0]
+    nothing = "nothing was kept in this round, so no model was trained"
+    if counts["attempts"] and counts["ungraded"] == counts["attempts"]:
+        return (
+            f"{nothing}: the grader could judge none of {counted(counts['attempts'], 'attempt')}; see why "
+            f"with `star show {ctx.experiment} --round {ctx.round} --outcome ungraded`, then correct "
+            "verify.grader or the gold answers"
+        )
     return (
-        "nothing was kept in this round, so no model was trained; look at the attempts with "
+        f"{nothing}; look at the attempts with "
         f"`star show {ctx.experiment} --round {ctx.round}`, then try few-shot exemplars, easier problems, "
         "more samples, more tokens or a higher temperature"
     )

@@ -36,7 +36,7 @@ def run(ctx: StageContext) -> StageResult:
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:
     """The round's train problems in a fixed order, drawn by seed where the config asks for fewer than all."""
-    rows = ctx.store.rows("train_problems", experiment=ctx.experiment)
+    rows = ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
     problems = [problem_of(row) for row in rows]
     wanted = ctx.config.generate.problems
     if wanted is None or wanted >= len(problems):
@@ -64,7 +64,7 @@ def _imported(ctx: StageContext, book: PromptBook) -> Iterator[dict[str, Any]]:
         return
     problems = {
         row["problem_id"]: problem_of(row)
-        for row in ctx.store.rows("train_problems", experiment=ctx.experiment)
+        for row in ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
     }
     samples: dict[str, int] = {}
     for problem_id, text in load_problems(ctx.config).imported:

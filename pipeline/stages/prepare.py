@@ -1,4 +1,4 @@
-"""Round 0: the base, the problems, the exemplars. Later rounds: which model writes, and on which problems."""
+"""Round 0: the base, problems, exemplars. Later rounds: which model writes, and problems that arrived."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.config import stage_config
+from pipeline.config import ExperimentConfig, stage_config
 from pipeline.config.experiment import IDENTITY
 from pipeline.errors import NotReadyError
 from pipeline.identity import digest, text_hash
-from pipeline.problems import ProblemSet, load_problems
+from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, Split
-from pipeline.stages.base import Output, StageContext, StageResult, counted, result
+from pipeline.stages.base import Output, StageContext, StageResult, counted, problem_of, result
+from pipeline.store import Store
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -33,7 +34,7 @@ def _first(ctx: StageContext) -> StageResult:
         loaded.hinted_exemplars,
         ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
     )
-    output.write("problems", (_problem_row(problem, book) for problem in loaded.problems))
+    output.write("problems", (_problem_row(problem, book, 0) for problem in loaded.problems))
     problems_digest = output.digest
     output.write("bad_problems", (asdict(bad) for bad in loaded.bad))
     output.write("rejections", (asdict(rejection) for rejection in loaded.rejections))
@@ -56,12 +57,45 @@ def _later(ctx: StageContext) -> StageResult:
             f"round {ctx.round} of experiment {ctx.experiment} has no round {ctx.round - 1} to stand on; "
             f"run: star run {ctx.experiment} --rounds {ctx.round}"
         )
+    output = Output(ctx)
+    growth = _write_new_problems(ctx, output)
+    # The digest of an unchanged problem set stays that of the round before.
     problems_digest = before[0]["problems_digest"]
+    if growth.problems:
+        problems_digest = digest([problems_digest, output.digest])
     model_hash = _writer_hash(ctx)
     _record_round(ctx, problems_digest, model_hash)
-    output = Output(ctx)
     output.add([problems_digest, model_hash])
-    return result(ctx, output, f"round {ctx.round}: model {model_hash[:12]} of round {ctx.round - 1} writes")
+    new = f"; {growth.note}" if growth.note else ""
+    return result(
+        ctx,
+        output,
+        f"round {ctx.round}: model {model_hash[:12]} of round {ctx.round - 1} writes{new}",
+        rows_in=len(growth.problems) + len(growth.rejections),
+        rows_out=len(growth.problems),
+    )
+
+
+def _write_new_problems(ctx: StageContext, output: Output) -> Growth:
+    """Take in the train problems that were added to the files since the last round."""
+    growth = arrived_problems(ctx.store, ctx.experiment, ctx.config, ctx.round)
+    if growth.problems:
+        book = ctx.prompt_book()
+        output.write("problems", (_problem_row(problem, book, ctx.round) for problem in growth.problems))
+    if growth.rejections:
+        output.write("rejections", (asdict(rejection) for rejection in growth.rejections))
+    return growth
+
+
+def arrived_problems(store: Store, experiment: str, config: ExperimentConfig, round_: int) -> Growth:
+    """What the files hold beyond what was read before round `round_`."""
+    known = store.rows("known_problem_ids", experiment=experiment, round=round_)
+    held_out = [
+        problem_of(row)
+        for split in (Split.DEV, Split.EVAL)
+        for row in store.rows("problems_of_split", experiment=experiment, split=split)
+    ]
+    return new_problems(config, {row["problem_id"] for row in known}, held_out)
 
 
 def _writer_hash(ctx: StageContext) -> str:
@@ -111,9 +145,9 @@ def _record_round(ctx: StageContext, problems_digest: str, model_hash: str) -> N
     ctx.store.put("rounds", [row])
 
 
-def _problem_row(problem: Problem, book: PromptBook) -> dict[str, Any]:
+def _problem_row(problem: Problem, book: PromptBook, round_: int) -> dict[str, Any]:
     canonical = text_hash(book.canonical(problem).text) if problem.split == Split.TRAIN else None
-    return {**asdict(problem), "added_round": 0, "canonical_prompt_hash": canonical}
+    return {**asdict(problem), "added_round": round_, "canonical_prompt_hash": canonical}
 
 
 def _sentence(loaded: ProblemSet) -> str:

@@ -7,7 +7,7 @@ from pipeline.training import CheckpointRole, prune
 
 
 def keep_checkpoints(ctx: StageContext) -> int:
-    """Delete what `train.keep` lets go; the best by dev accuracy and the newest stay. How many went."""
+    """Delete what `train.keep` lets go. How many went."""
     rows = ctx.store.rows("checkpoints", experiment=ctx.experiment)
     if not rows:
         return 0
@@ -17,7 +17,7 @@ def keep_checkpoints(ctx: StageContext) -> int:
         CheckpointRole(
             round=row["round"],
             path=ctx.home.absolute(row["path"]),
-            best=row["round"] == (newest if best is None else best),
+            best=row["round"] == best,
             newest=row["round"] == newest,
         )
         for row in rows

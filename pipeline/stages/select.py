@@ -76,7 +76,7 @@ def _rows(
     wanted = {attempt.problem_id for attempt in kept}
     problems = {
         row["problem_id"]: problem_of(row)
-        for row in ctx.store.stream("train_problems", experiment=ctx.experiment)
+        for row in ctx.store.stream("train_problems", experiment=ctx.experiment, round=ctx.round)
         if row["problem_id"] in wanted
     }
     grader = grader_digest(ctx.config.verify.grader)

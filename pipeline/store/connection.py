@@ -1,4 +1,4 @@
-"""Short connections to the store: attach under the lock, do, detach.
+"""Short connections to the store: attach, do, detach.
 
 Starting DuckDB costs ten times what attaching a file to it does (40 ms against 4 ms on a busy core), and a
 stage looks into the store dozens of times. So a process keeps one instance without any file, and attaches the
@@ -9,67 +9,88 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from pipeline.errors import StoreError
-from pipeline.store.lock import file_lock
 
-OPEN_TIMEOUT_S = 60.0
 # Enough for a million rationales; STAR_STORE_MEMORY raises it. More threads need more memory to sort.
 MEMORY_LIMIT = os.environ.get("STAR_STORE_MEMORY", "1GB")
 THREADS = 2
+# A session with a server may be gone after a longer rest.
+KEEP_S = 30.0
+
+Attach = Callable[[duckdb.DuckDBPyConnection], None]
+
+# Threads take turns: DuckDB shares what one process has open, and `flock` does not tell its threads apart.
+PROCESS_LOCK = threading.RLock()
+# A fork waits until no connection is open: a child that inherits an open file corrupts its parent's.
+os.register_at_fork(
+    before=PROCESS_LOCK.acquire, after_in_parent=PROCESS_LOCK.release, after_in_child=PROCESS_LOCK.release
+)
 
 _instance: duckdb.DuckDBPyConnection | None = None
 _busy = False
+# The name of what stayed attached, and when it was last used.
+_kept: tuple[str, float] | None = None
 
 
 @contextmanager
-def connect(path: Path, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an existing store under its lock, gone on the way out. Not to be nested.
+def attached(
+    attach: Attach, scratch: Path, *, keep_as: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose default database is what `attach` attached under the name `store`.
 
-    Raises StoreError when the file is not DuckDB's, or when a program that bypasses the lock holds it for
-    longer than `OPEN_TIMEOUT_S`.
+    The caller holds what locks that needs, or alone knows of the place. Where queries outgrow memory, they
+    spill below the folder `scratch`. With `keep_as` it stays attached for a next use under that name, soon;
+    not so after an exception.
     """
-    with file_lock(path, write=write):
-        if not path.exists():
-            raise StoreError(f"no store at {path}; expected one made by `star run` (is STAR_HOME right?)")
-        with attached(path, "READ_WRITE" if write else "READ_ONLY") as connection:
-            try:
+    global _busy, _kept
+    with PROCESS_LOCK:
+        if _busy:
+            _discard_instance()  # an interrupt struck between attach and detach: it may still be open
+        _busy = True
+        kept, _kept = _kept, None
+        if kept and (kept[0] != keep_as or time.monotonic() - kept[1] > KEEP_S):
+            _detach()
+            kept = None
+        connection = _open_instance(scratch)
+        try:
+            with cancelled_when_interrupted(connection):
+                if kept is None:
+                    attach(connection)
+                    connection.execute("USE store")
                 yield connection
-            except duckdb.OutOfMemoryException as error:
-                raise StoreError(
-                    f"store {path}: {_first_line(error)}; give it more than {MEMORY_LIMIT}, for example "
-                    "with STAR_STORE_MEMORY=4GB"
-                ) from None
-            except (duckdb.FatalException, duckdb.IOException, duckdb.TransactionException) as error:
-                raise StoreError(
-                    f"store {path}: {_first_line(error)}; it is intact up to the last commit: "
-                    "look for a full disk, then run again"
-                ) from None
+            if keep_as is not None:
+                _kept = (keep_as, time.monotonic())
+        finally:
+            if _kept is None:
+                with cancelled_when_interrupted(connection):
+                    _detach()
+            _busy = False
 
 
 @contextmanager
-def attached(path: Path, option: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose default database is the file, which the caller has locked or alone knows of."""
-    global _busy
-    if _busy:
-        _discard_instance()  # an interrupt struck between attach and detach, so the file may still be open
-    _busy = True
-    connection = instance(path.parent)
+def explained(store: object, remedy: str) -> Iterator[None]:
+    """Within the block what breaks below the queries (memory, disk, network) leaves as StoreError."""
     try:
-        _attach(connection, path, option)
-        with cancelled_when_interrupted(connection):
-            connection.execute("USE store")
-            yield connection
-    finally:
-        _detach(connection)
-        _busy = False
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise StoreError(
+            f"store {store}: {first_line(error)}; give it more than {MEMORY_LIMIT}, for example "
+            "with STAR_STORE_MEMORY=4GB"
+        ) from None
+    except (duckdb.FatalException, duckdb.IOException, duckdb.TransactionException) as error:
+        raise StoreError(
+            f"store {store}: {first_line(error)}; it is intact up to the last commit: {remedy}, "
+            "then run again"
+        ) from None
 
 
 @contextmanager
@@ -91,51 +112,47 @@ def cancelled_when_interrupted(connection: duckdb.DuckDBPyConnection) -> Iterato
         raise
 
 
-def instance(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """This process's DuckDB without a file; where queries outgrow memory, it spills below `scratch`."""
+def first_line(error: Exception) -> str:
+    """The part of a DuckDB message that says what happened."""
+    return str(error).partition("\n")[0]
+
+
+def quoted_path(path: Path) -> str:
+    """A path as a literal, for statements that take no bound parameter (ATTACH)."""
+    if "?" in str(path.absolute()):
+        raise StoreError(f"store {path}: DuckDB reads '?' in a path as options; set another STAR_HOME")
+    return quoted(str(path.absolute()))
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _open_instance(scratch: Path) -> duckdb.DuckDBPyConnection:
     global _instance
     if _instance is None:
         _instance = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
         _instance.execute("SET enable_progress_bar = false")
-        _instance.execute("SET temp_directory = $folder", {"folder": str(scratch / "tmp" / "duckdb")})
+        # Of its own: DuckDB numbers the files it spills to, and processes and hosts share the home.
+        folder = scratch / "tmp" / f"duckdb-{socket.gethostname()}-{os.getpid()}"
+        _instance.execute("SET temp_directory = $folder", {"folder": str(folder)})
     return _instance
 
 
-def attach_statement(path: Path, name: str, option: str) -> str:
-    """ATTACH takes no bound parameter: the path is quoted; `name` and `option` are the caller's own words."""
-    if "?" in str(path.absolute()):
-        raise StoreError(f"store {path}: DuckDB reads '?' in a path as options; set another STAR_HOME")
-    quoted = str(path.absolute()).replace("'", "''")
-    return f"ATTACH '{quoted}' AS {name} ({option})"
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, path: Path, option: str) -> None:
-    deadline = time.monotonic() + OPEN_TIMEOUT_S
-    while True:
-        try:
-            connection.execute(attach_statement(path, "store", option))
-            return
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise StoreError(_explain(path, error)) from None
-            if time.monotonic() >= deadline:
-                raise StoreError(
-                    f"store {path} is held by another program: {error}; close that connection "
-                    "(analysts read the snapshot, `star sql`), then run again"
-                ) from None
-            time.sleep(random.uniform(0.05, 0.25))
-
-
-def _detach(connection: duckdb.DuckDBPyConnection) -> None:
+def _detach() -> None:
+    if _instance is None:
+        return
     try:
-        connection.execute("USE memory")
-        connection.execute("DETACH DATABASE IF EXISTS store")
+        _instance.execute("USE memory")
+        _instance.execute("DETACH DATABASE IF EXISTS store")
     except duckdb.Error:
         _discard_instance()  # after a full disk in mid-commit only closing surely lets go of the file
 
 
 def _discard_instance() -> None:
-    global _instance
+    global _instance, _kept
+    _kept = None
     if _instance is not None:
         _instance.close()
         _instance = None
@@ -143,23 +160,11 @@ def _discard_instance() -> None:
 
 def _leave_to_parent() -> None:
     """A forked child makes its own instance and never closes the inherited one, whose threads it lacks."""
-    global _instance
+    global _instance, _kept
+    _kept = None
     if _instance is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_instance))
         _instance = None
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _explain(path: Path, error: duckdb.IOException) -> str:
-    if "not a valid DuckDB" in str(error):
-        return f"{path} is not a store of this project (not a DuckDB file); move it or set another STAR_HOME"
-    return (
-        f"store {path} cannot be opened: {error} "
-        f"(this is DuckDB {duckdb.__version__}; a file made by a later DuckDB needs that version)"
-    )

@@ -77,14 +77,19 @@ def is_living(row: Mapping[str, Any]) -> bool:
     return bool(row["expires_at"] > utc_now()) and _may_live(row)
 
 
+def refuse_living(row: Mapping[str, Any]) -> None:
+    """LeaseHeldError, naming the holder, where a row of the table leases still binds."""
+    if is_living(row):
+        raise LeaseHeldError(
+            f"experiment {row['experiment']} is being run: {_describe(row)}; wait for it or stop it "
+            f"(a holder that died on another host is given up at {row['expires_at']:%H:%M:%S} UTC)"
+        )
+
+
 def _take(connection: duckdb.DuckDBPyConnection, lease: Lease, ttl_s: float) -> None:
     now = utc_now()
     for other in _others(connection, lease):
-        if other["expires_at"] > now and _may_live(other):
-            raise LeaseHeldError(
-                f"experiment {lease.experiment} is being run: {_describe(other)}; wait for it or stop it "
-                f"(a holder that died on another host is given up at {other['expires_at']:%H:%M:%S} UTC)"
-            )
+        refuse_living(other)
         connection.execute("DELETE FROM leases WHERE holder = ?", [other["holder"]])
     connection.execute(
         "INSERT INTO leases (experiment, scope, holder, host, pid, pid_started, what, acquired_at, "
@@ -128,7 +133,7 @@ def _may_live(row: Mapping[str, Any]) -> bool:
         return True
 
 
-def _describe(row: dict[str, Any]) -> str:
+def _describe(row: Mapping[str, Any]) -> str:
     since: datetime = row["acquired_at"]
     return f"{row['what']} by process {row['pid']} on {row['host']} since {since:%Y-%m-%d %H:%M:%S} UTC"
 

@@ -11,22 +11,15 @@ import fcntl
 import os
 import random
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.connection import PROCESS_LOCK
 
 LOCK_TIMEOUT_S = 300.0
-
-# Threads take turns: DuckDB shares what one process has open, and `flock` does not tell its threads apart.
-PROCESS_LOCK = threading.RLock()
-# A fork waits until no connection is open: a child that inherits an open file corrupts its parent's.
-os.register_at_fork(
-    before=PROCESS_LOCK.acquire, after_in_parent=PROCESS_LOCK.release, after_in_child=PROCESS_LOCK.release
-)
 
 
 @contextmanager
@@ -35,7 +28,7 @@ def file_lock(path: Path, *, write: bool, timeout_s: float = LOCK_TIMEOUT_S) -> 
     lock_path = path.with_name(path.name + ".lock")
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     with PROCESS_LOCK:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _open(lock_path, write)
         try:
             _acquire(descriptor, lock_path, write, timeout_s)
             if write:
@@ -44,6 +37,15 @@ def file_lock(path: Path, *, write: bool, timeout_s: float = LOCK_TIMEOUT_S) -> 
             yield
         finally:
             os.close(descriptor)
+
+
+def _open(lock_path: Path, write: bool) -> int:
+    try:
+        return os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        if write or not lock_path.exists():
+            raise
+        return os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC)  # a store on a read-only disk can be read
 
 
 def _acquire(descriptor: int, lock_path: Path, write: bool, timeout_s: float) -> None:

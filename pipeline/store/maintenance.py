@@ -1,8 +1,7 @@
-"""Keeping a store healthy: give space back, compare it with its shard files, build it anew from them."""
+"""Keeping a store healthy: give space back, compare it with its shard files, build it anew, move it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +11,16 @@ import duckdb
 
 from pipeline.errors import StoreError
 from pipeline.paths import Home
-from pipeline.store import journal, migrations, operations
+from pipeline.store import journal, lease, migrations, operations, queries
+from pipeline.store.backend import Backend, Compacted
 from pipeline.store.checks import Offence
 from pipeline.store.commits import literal_path
-from pipeline.store.connection import attach_statement, attached
+from pipeline.store.connection import quoted_path
+from pipeline.store.copying import copy_tables
 from pipeline.store.lock import file_lock
+from pipeline.store.plain import PlainFile
 from pipeline.store.store import Store
 from pipeline.store.tables import schema_of, sha256_of
-
-
-@dataclass(frozen=True, slots=True)
-class Compacted:
-    """Size of the store's file before and after, in bytes."""
-
-    before: int
-    after: int
 
 
 @dataclass(slots=True)
@@ -38,28 +32,9 @@ class Rebuilt:
 
 
 def compact(store: Store) -> Compacted:
-    """Rewrite the store's file without the space that replaced and moved rows left; the rows stay the same.
-
-    Everyone else waits meanwhile. Rows are written in order of experiment and round, so that queries which
-    name them skip the rest of the file. Needs as much free disk as the rows take.
-    """
+    """Give back the space that replaced rows left (see the backends' own); the rows that count stay."""
     store.migrate()
-    fresh = store.path.with_name(f"{store.path.name}.compact{os.getpid()}")
-    with file_lock(store.path, write=True):
-        before = store.path.stat().st_size
-        try:
-            migrations.create(fresh)
-            with attached(store.path, "READ_WRITE") as connection:
-                connection.execute(attach_statement(fresh, "fresh", "READ_WRITE"))
-                try:
-                    for table in _tables(connection):
-                        _copy_table(connection, table)
-                finally:
-                    connection.execute("DETACH fresh")
-            os.replace(fresh, store.path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        return Compacted(before, store.path.stat().st_size)
+    return store.backend.compact()
 
 
 def deep_check(store: Store, experiment: str) -> list[Offence]:
@@ -84,7 +59,7 @@ def deep_check(store: Store, experiment: str) -> list[Offence]:
 
 
 def rebuild(home: Home, target: Path) -> Rebuilt:
-    """Build a store at `target`, where no file is, from the journal and the shard files under `home`.
+    """Build a store in a DuckDB file at `target`, where none is, from the journal and the shard files.
 
     A commit whose file is gone or was written anew since is left out and named; where it was current, its
     stage is simply not done, and `star run` does it again. Leases are not rebuilt. Raises StoreError where
@@ -95,18 +70,44 @@ def rebuild(home: Home, target: Path) -> Rebuilt:
         raise StoreError(f"no journal at {source}: there is nothing to rebuild from")
     if target.exists():
         raise StoreError(f"{target} exists; move it away first, it is not overwritten")
-    rebuilt = Rebuilt()
-    with file_lock(target, write=True):
-        fresh = target.with_name(f"{target.name}.rebuild{os.getpid()}")
-        try:
-            migrations.create(fresh)
-            with attached(fresh, "READ_WRITE") as connection:
-                for entry in journal.entries(source):
-                    _repeat(connection, home, entry, rebuilt)
-            os.replace(fresh, target)
-        finally:
-            fresh.unlink(missing_ok=True)
+    rebuilt, plain = Rebuilt(), PlainFile(target)
+
+    def fill(connection: duckdb.DuckDBPyConnection) -> None:
+        migrations.upgrade(connection, plain)
+        for entry in journal.entries(source):
+            _repeat(connection, home, entry, rebuilt)
+
+    plain.create(fill)
     return rebuilt
+
+
+def move(home: Home, target: Backend) -> dict[str, int]:
+    """Copy the store in the home's DuckDB file to an empty `target`, all or nothing; the rows per table.
+
+    The file is kept as `star.duckdb.moved`. Raises StoreError where there is no such file or where `target`
+    holds experiments, LeaseHeldError while an experiment runs.
+    """
+    source = PlainFile(home.store_path)
+    if not source.exists():
+        raise StoreError(f"no store at {source}: there is nothing to move")
+    migrations.migrate(source)
+    migrations.migrate(target)
+    with source.connect(write=True) as connection:
+        connection.execute("CHECKPOINT")  # what a crash left in the log
+    with file_lock(source.path, write=True), target.connect(write=True) as connection:
+        if connection.execute("SELECT count(*) FROM experiments").fetchone() != (0,):
+            raise StoreError(f"store {target} holds experiments; a store is moved to an empty one")
+        connection.execute(f"ATTACH {quoted_path(source.path)} AS moved (READ_ONLY)")
+        try:
+            for row in queries.fetch(connection, "SELECT * FROM moved.leases", {}):
+                lease.refuse_living(row)
+            connection.execute("BEGIN")
+            copied = copy_tables(connection, "moved", "store", without=frozenset({"leases"}))
+            connection.execute("COMMIT")
+        finally:
+            connection.execute("DETACH moved")
+        source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
+    return copied
 
 
 def _repeat(
@@ -140,26 +141,6 @@ def _lost_files(home: Home, entry: Mapping[str, Any]) -> Iterator[str]:
 def _title(entry: Mapping[str, Any]) -> str:
     names = ("experiment", "round", "stage", "shard", "source", "target")
     return " ".join([entry["do"], *(f"{name} {entry[name]}" for name in names if name in entry)])
-
-
-def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    rows = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'store' AND table_name <> 'store_info' "
-        "ORDER BY table_name"
-    ).fetchall()
-    return [name for (name,) in rows]
-
-
-def _copy_table(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    columns = connection.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'store' AND table_name = $table "
-        "AND column_name IN ('experiment', 'round', 'stage', 'shard')",
-        {"table": table},
-    ).fetchall()
-    names = {name for (name,) in columns}
-    order = [name for name in ("experiment", "round", "stage", "shard") if name in names]
-    sorted_by = f" ORDER BY {', '.join(order)}" if order else ""
-    connection.execute(f"INSERT INTO fresh.{table} BY NAME SELECT * FROM store.{table}{sorted_by}")
 
 
 def _differences(

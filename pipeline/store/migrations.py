@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -11,59 +10,46 @@ import duckdb
 from pipeline.errors import StoreError
 from pipeline.identity import digest
 from pipeline.paths import package_data
-from pipeline.store.connection import attached, connect
-from pipeline.store.lock import file_lock
+from pipeline.store.backend import Backend
 from pipeline.store.tables import utc_now
 
 PRODUCT = "star-pipeline"
-# With the default storage version, compressed text is silently stored uncompressed.
-CREATE_OPTION = "STORAGE_VERSION 'v1.5.0'"
+DIALECTS = ("plain", "ducklake")
 _NUMBERED = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
-def migrate(path: Path) -> None:
-    """Create the store at `path`, or upgrade it; nothing is written where it is current.
+def migrate(backend: Backend) -> None:
+    """Create the store, or upgrade it; nothing is written where it is current.
 
-    Raises StoreError for a store newer than the code and for a file that is not one of ours.
+    Raises StoreError for a store newer than the code and for a place that is not one of ours.
     """
-    if not path.exists():
-        with file_lock(path, write=True):
-            if not path.exists():
-                create(path)
-    if not is_current(path):
-        with connect(path, write=True) as connection:
-            _upgrade(connection, path)
+    if not backend.exists():
+        backend.create(lambda connection: upgrade(connection, backend))
+    if not is_current(backend):
+        with backend.connect(write=True) as connection:
+            upgrade(connection, backend)
 
 
-def is_current(path: Path) -> bool:
+def is_current(backend: Backend) -> bool:
     """Whether schema and views are those of this code. StoreError where it is newer, or not ours."""
-    with connect(path, write=False) as connection:
-        version, views = _recorded(connection, path)
+    with backend.connect(write=False) as connection:
+        version, views = _recorded(connection, backend)
     return version == code_version() and views == _views_digest()
 
 
 def code_version() -> int:
     """The schema version this code knows: the highest number in sql/migrations/."""
-    return max(version for version, _ in _migrations())
+    return max(version for dialect in DIALECTS for version, _ in _migrations(dialect))
 
 
-def create(path: Path) -> None:
-    """An empty store at `path`, where no file is. The caller holds its lock."""
-    # Made aside and renamed: a kill in the middle leaves no half-made store that looks like another's file.
-    fresh = path.with_name(f"{path.name}.new{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    with attached(fresh, CREATE_OPTION) as connection:
-        _upgrade(connection, path)
-    os.replace(fresh, path)
-
-
-def _upgrade(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def upgrade(connection: duckdb.DuckDBPyConnection, backend: Backend) -> None:
+    """Bring the store, empty at first, to this code's schema and views, in one transaction."""
     present = connection.execute(
         "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
     ).fetchone()
-    version = _recorded(connection, path)[0] if present != (0,) else 0
+    version = _recorded(connection, backend)[0] if present != (0,) else 0
     connection.execute("BEGIN")
-    for number, file in _migrations():
+    for number, file in _migrations(backend.dialect):
         if number > version:
             connection.execute(file.read_text(encoding="utf-8"))
     for file in _view_files():
@@ -76,29 +62,29 @@ def _upgrade(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     connection.execute("COMMIT")
 
 
-def _recorded(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str | None]:
+def _recorded(connection: duckdb.DuckDBPyConnection, backend: Backend) -> tuple[int, str | None]:
     try:
         rows = connection.execute("SELECT product, schema_version, views_digest FROM store_info").fetchall()
     except duckdb.CatalogException:
         rows = []
     if len(rows) != 1 or rows[0][0] != PRODUCT:
         raise StoreError(
-            f"{path} is a DuckDB file, but not a store of {PRODUCT}; nothing was changed in it: "
+            f"{backend} is not a store of {PRODUCT}; nothing was changed in it: "
             "move it away or set STAR_HOME elsewhere"
         )
     version: int = rows[0][1]
     if version > code_version():
         raise StoreError(
-            f"store {path} has schema version {version}, this code knows up to {code_version()}: it was "
+            f"store {backend} has schema version {version}, this code knows up to {code_version()}: it was "
             f"written by a newer {PRODUCT}; upgrade the package, or set STAR_HOME to another folder"
         )
     return version, rows[0][2]
 
 
-def _migrations() -> list[tuple[int, Path]]:
-    """(version, file), the portable files before the plain ones of the same version."""
+def _migrations(dialect: str) -> list[tuple[int, Path]]:
+    """(version, file), the portable files before those of the dialect of the same version."""
     folder = package_data("sql") / "migrations"
-    files = [*sorted(folder.glob("*.sql")), *sorted((folder / "plain").glob("*.sql"))]
+    files = [*sorted(folder.glob("*.sql")), *sorted((folder / dialect).glob("*.sql"))]
     numbered = [(match, file) for file in files if (match := _NUMBERED.match(file.name))]
     return sorted(((int(match[1]), file) for match, file in numbered), key=lambda item: item[0])
 

@@ -1,11 +1,8 @@
-"""A copy of the store for analysts, who never touch the live file, and read-only queries on it."""
+"""Read-only queries on a snapshot: analysts never touch the store itself."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -16,45 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import StoreError
 from pipeline.store import queries
-from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted, connect
-from pipeline.store.lock import file_lock
-
-SMALL_BYTES = 256 << 20
-STALE_AFTER_S = 300.0
-
-
-def take_snapshot(store: Path, target: Path, max_age_s: float = 0.0) -> Path:
-    """Copy the store to `target` unless the copy there is current or younger than `max_age_s` seconds.
-
-    The copy is made by another process: opening and closing the file here by a second descriptor would drop
-    DuckDB's lock on it. A crash's write-ahead log is merged first, since the copy takes the main file only.
-    """
-    log = store.with_name(store.name + ".wal")
-    while not _is_fresh(store, target, max_age_s):
-        if log.exists():
-            with connect(store, write=True) as connection:
-                connection.execute("CHECKPOINT")
-        with file_lock(store, write=False):
-            if not log.exists():
-                _copy(store, target)
-                break
-    return target
-
-
-def _copy(store: Path, target: Path) -> None:
-    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
-    try:
-        subprocess.run(["cp", "--", str(store), str(temporary)], check=True, capture_output=True, text=True)
-        os.replace(temporary, target)
-    except subprocess.CalledProcessError as error:
-        raise StoreError(f"snapshot {target} could not be written: {error.stderr.strip()}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def refresh_age(store: Path) -> float:
-    """Seconds a snapshot may lag when an analyst asks: none for a small store, minutes for a large one."""
-    return 0.0 if store.stat().st_size <= SMALL_BYTES else STALE_AFTER_S
+from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted
 
 
 def query(
@@ -68,7 +27,9 @@ def query(
             )
             return [column[0] for column in cursor.description or []], cursor.fetchall()
     except duckdb.Error as error:
-        raise StoreError(f"query failed: {error}") from None
+        raise StoreError(
+            f'query failed: {error}\nthe snapshot is read-only; `star sql "show tables"` lists what there is'
+        ) from None
 
 
 class SnapshotReader:
@@ -144,12 +105,3 @@ def _open(snapshot: Path) -> duckdb.DuckDBPyConnection:
         )
     except duckdb.Error as error:
         raise StoreError(f"snapshot {snapshot} cannot be opened: {error}") from None
-
-
-def _is_fresh(store: Path, target: Path, max_age_s: float) -> bool:
-    if not target.exists():
-        return False
-    copied = target.stat().st_mtime
-    if time.time() - copied < max_age_s:
-        return True
-    return copied > store.stat().st_mtime and not store.with_name(store.name + ".wal").exists()

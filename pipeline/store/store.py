@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -11,17 +12,31 @@ from typing import Any
 
 import duckdb
 
+from pipeline.config.site import load_site
+from pipeline.config.store_url import StoreUrl
 from pipeline.errors import NotReadyError, StoreError
 from pipeline.paths import Home
 from pipeline.store import commits, flags, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store.backend import Backend
 from pipeline.store.commits import RunSummary, StageKey, StageState
-from pipeline.store.connection import connect
 from pipeline.store.lease import Lease
+from pipeline.store.plain import PlainFile
 from pipeline.store.snapshot import SnapshotReader
 from pipeline.store.tables import read_parquet_result, utc_now
 
+URL_VARIABLE = "STAR_STORE"
 # Small row groups: the default, 122,880 long texts a thread, does not fit into the memory limit.
 _RESULT_FILE = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
+
+
+def backend_of(home: Home) -> Backend:
+    """Where a home's tables lie: in the DuckLake of STAR_STORE or the site's `store.url`, or in its file."""
+    url = os.environ.get(URL_VARIABLE) or load_site(home).config.store.url
+    if not url:
+        return PlainFile(home.store_path)
+    from pipeline.store.ducklake import Lake
+
+    return Lake(StoreUrl.parse(url), home.root)
 
 
 class Store:
@@ -29,14 +44,22 @@ class Store:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.path = home.store_path
+        self.backend = backend_of(home)
         self._verified = False
         self._leases: list[Lease] = []
 
     def migrate(self) -> None:
         """Create the store or bring it up to this code. StoreError: newer than the code, or not ours."""
-        migrations.migrate(self.path)
+        migrations.migrate(self.backend)
         self._verified = True
+
+    def exists(self) -> bool:
+        """Whether there is a store, or something in its place that is not ours."""
+        return self.backend.exists()
+
+    def __str__(self) -> str:
+        """Where the store is, for messages."""
+        return str(self.backend)
 
     def rows(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of sql/queries/<name>.sql (or `reports/<name>`, `views/<name>`), JSON columns parsed.
@@ -211,13 +234,14 @@ class Store:
     def snapshot(self, max_age_s: float = 0.0) -> Path:
         """The copy for analysts, made anew unless it is current or younger than `max_age_s` seconds."""
         self._verify()
-        return snapshot.take_snapshot(self.path, self.home.snapshot_path, max_age_s)
+        self.backend.snapshot(self.home.snapshot_path, max_age_s)
+        return self.home.snapshot_path
 
     @contextmanager
     def reader(self) -> Iterator[SnapshotReader]:
         """A reader of the snapshot, which is refreshed first where that is cheap: for what may take long."""
         self._verify()
-        path = self.snapshot(snapshot.refresh_age(self.path))
+        path = self.snapshot(self.backend.snapshot_age(self.home.snapshot_path))
         with closing(SnapshotReader(path)) as opened:
             yield opened
 
@@ -226,14 +250,14 @@ class Store:
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of any SQL on the snapshot, which is refreshed first where that is cheap."""
         self._verify()
-        path = self.snapshot(snapshot.refresh_age(self.path))
+        path = self.snapshot(self.backend.snapshot_age(self.home.snapshot_path))
         return snapshot.query(path, sql, params)
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-write connection in one transaction: committed at the end, rolled back on an exception."""
         self._verify()
-        with connect(self.path, write=True) as connection:
+        with self.backend.connect(write=True) as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -256,14 +280,14 @@ class Store:
     def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A read-only connection for several queries in a row; `rows` is for one."""
         self._verify()
-        return connect(self.path, write=False)
+        return self.backend.connect(write=False)
 
     def _verify(self) -> None:
         """Once per process: the store exists, is ours, and is brought up to this code where it is older."""
         if self._verified:
             return
-        if not self.path.exists():
+        if not self.exists():
             raise StoreError(
-                f"no store at {self.path}; expected one made by `star run CONFIG` (is STAR_HOME right?)"
+                f"no store at {self}; expected one made by `star run CONFIG` (is STAR_HOME right?)"
             )
         self.migrate()

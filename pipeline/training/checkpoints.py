@@ -21,17 +21,12 @@ _MARGIN_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRole:
-    """A checkpoint on disk and why it may have to stay.
-
-    `best` by dev accuracy, `newest` round, `needed` as the start of a training still to come (or by whoever
-    else stands on it, such as a fork).
-    """
+    """A checkpoint on disk and why it may have to stay: `best` by dev accuracy, `newest` round."""
 
     round: int
     path: Path
     best: bool = False
     newest: bool = False
-    needed: bool = False
 
 
 def require_checkpoint(path: Path) -> Path:
@@ -71,7 +66,7 @@ def check_free_disk(start: Path, output: Path) -> None:
     if free < needed:
         raise StarError(
             f"not enough disk for checkpoint {output}: {_mb(needed)} needed, {_mb(free)} free on {parent}; "
-            "free some, put the home elsewhere (STAR_HOME), or set train.keep to 'best' so that old ones go"
+            "free some, put the home elsewhere (STAR_HOME), or set train.keep to 'last' so that old ones go"
         )
 
 
@@ -144,11 +139,11 @@ def remove(path: Path) -> None:
 def prune(checkpoints: Sequence[CheckpointRole], keep: Literal["best", "last", "all"]) -> list[Path]:
     """Remove the checkpoints that need not stay; returns what was removed.
 
-    The best, the newest and those still needed always stay, whatever `keep` says; `all` keeps the others too.
+    The newest always stays, for the next round is written with it; `best` keeps the best too, `all` all.
     """
     if keep == "all":
         return []
-    doomed = [item for item in checkpoints if not (item.best or item.newest or item.needed)]
+    doomed = [item for item in checkpoints if not (item.newest or (item.best and keep == "best"))]
     return list(_remove_existing(item.path for item in doomed))
 
 

@@ -27,7 +27,7 @@ STATES = ("solved", "forgotten", "hinted", "never")
 def overview(request: Request) -> HTMLResponse:
     """All experiments, newest first."""
     site = site_of(request)
-    experiments = site.summary("experiments_status") if site.store.path.exists() else []
+    experiments = site.summary("experiments_status") if site.store.exists() else []
     return site.page(request, "overview", experiments=experiments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ Author = Callable[[Request], str]
 """Who a request is from: the person named with a flag."""
 
 _REMEMBERED = 256
+_LAKE_S = 15
 
 
 class Remembered:
@@ -71,9 +73,7 @@ class Site:
         """The recorded experiment; NotReadyError where there is none of that name."""
         rows = self.rows("experiment", experiment=validate_experiment(name))
         if not rows:
-            raise NotReadyError(
-                f"there is no experiment {name!r} in {self.store.path}; the overview lists all"
-            )
+            raise NotReadyError(f"there is no experiment {name!r} in {self.store}; the overview lists all")
         return rows[0]
 
     def page(self, request: Request, template: str, status: int = 200, **parts: Any) -> HTMLResponse:
@@ -96,9 +96,14 @@ class Site:
         return environment().get_template(f"{template}.html.j2").render({**shared, **parts})
 
     def _version(self) -> tuple[int, ...]:
-        """Changes with every commit: of the store's file, and of the log that a crash leaves beside it."""
-        log = self.store.path.with_name(self.store.path.name + ".wal")
-        stats = [path.stat() for path in (self.store.path, log) if path.exists()]
+        """Changes with every commit: of the store's file, and of the log that a crash leaves beside it.
+
+        Of a store that is no file it changes every few seconds, since nobody tells whether it did.
+        """
+        path = self.home.store_path
+        if self.store.backend.dialect != "plain":
+            return (int(time.monotonic() // _LAKE_S),)
+        stats = [each.stat() for each in (path, path.with_name(path.name + ".wal")) if each.exists()]
         return tuple(value for stat in stats for value in (stat.st_mtime_ns, stat.st_size))
 
 

@@ -9,6 +9,7 @@ with scored as (
 valued as (
     select round, origin, subscore, cast(json_extract(subscores, '$."' || subscore || '"') as double) as value
     from scored
+    where not regexp_matches(subscore, '(^|\.)(calls|votes|prompt_tokens|completion_tokens)$') -- a judge's counts
 ),
 
 final as (

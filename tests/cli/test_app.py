@@ -75,6 +75,9 @@ def test_help_lists_the_exit_codes(tmp_path: Path) -> None:
         (["config", "addition", "--set", "generate.sampels=2"], 64, "did you mean 'samples'"),
         (["config", "addition", "--set", "generate.temperature=0"], 64, "all samples of a problem"),
         (["config"], 64, "name a config"),
+        (["config", "addition", "--set", "verify.grader.type=maths"], 64, "did you mean 'math'?"),
+        (["config", "addition", "--set", "generate.stop=abc"], 64, "expected a list"),
+        (["--home", "/dev/null/x", "run", "smoke"], 74, "/dev/null"),
         (["run", "addition", "--experiment", "../x"], 64, "experiment name '../x' is not valid"),
         (["run", "addition", "--until", "teach"], 64, "--until 'teach' is no stage"),
         (["stage", "generate", "new", "--round", "1"], 66, "--config CONFIG"),
@@ -101,11 +104,13 @@ def test_store_that_is_another_program_s_file_is_refused_and_kept(tmp_path: Path
     assert path.read_bytes() == b"not a database" * 100
 
 
-def test_unexpected_error_names_itself_and_the_way_to_its_traceback(tmp_path: Path) -> None:
+def test_path_that_cannot_be_used_is_told_with_its_remedy_and_debug_shows_the_traceback(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "configs").write_text("a file where init makes a folder")
     told = star("init", str(tmp_path), home=tmp_path)
-    assert told.returncode == 1
-    assert "FileExistsError" in told.stderr and "star --debug --home" in told.stderr
+    assert told.returncode == 74
+    assert "cannot be used: File exists; a file is where a folder is needed" in told.stderr
     assert "Traceback" not in told.stderr
     told = star("--debug", "init", str(tmp_path), home=tmp_path)
     assert "Traceback" in told.stderr

@@ -1,22 +1,27 @@
 """`star init` and `star config`."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.config.load import configs_in
+from pipeline.config.site import SiteConfig
 from pipeline.paths import package_data
 from tests.cli.test_app import invoke
 
-SHIPPED = sorted(path.stem for path in package_data("configs").glob("*.yaml"))
+SHIPPED = list(configs_in(package_data("configs")))
 
 
 def test_init_writes_every_shipped_config_and_says_what_to_do_next(tmp_path: Path) -> None:
     code, _, said = invoke("init", str(tmp_path / "mine"), home=tmp_path)
     assert code == 0
     written = sorted(path.stem for path in (tmp_path / "mine" / "configs").glob("*.yaml"))
-    assert written == SHIPPED
+    assert written == sorted([*SHIPPED, "site"])
+    dags = sorted(path.name for path in (tmp_path / "mine" / "dags").glob("*.py"))
+    assert dags == ["star.py", "star_round.py"]
     assert f"star run {tmp_path / 'mine' / 'configs' / 'addition.yaml'}" in said
 
 
@@ -73,3 +78,30 @@ def test_config_json_has_values_and_origins(tmp_path: Path) -> None:
     shown = yaml.safe_load(told)
     assert (code, shown["config"]["seed"], shown["origins"]["seed"]) == (0, 3, "--set")
     assert shown["origins"]["select.cut_off"] == "default"
+
+
+def test_config_of_the_site_is_shown_with_where_each_value_came_from(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("prices: {gpu_hour: 2.5, currency: EUR}\n")
+    code, told, _ = invoke("config", "--site", home=tmp_path)
+    assert code == 0
+    lines = [line.split() for line in told.splitlines()]
+    assert ["gpu_hour:", "2.5", "#", str(tmp_path / "site.yaml")] in lines
+    assert ["retries:", "3", "#", "default"] in lines
+
+
+def test_config_of_the_site_shown_is_settings_that_mean_the_same(tmp_path: Path) -> None:
+    _, told, _ = invoke("config", "--site", home=tmp_path)
+    (tmp_path / "site.yaml").write_text(told)
+    _, again, _ = invoke("config", "--site", "--json", home=tmp_path)
+    assert SiteConfig.model_validate(json.loads(again)["config"]) == SiteConfig()
+
+
+def test_config_schema_of_the_site_documents_every_field(tmp_path: Path) -> None:
+    code, told, _ = invoke("config", "--site", "--schema", home=tmp_path)
+    assert code == 0
+    for key in ("airflow.schedule.cron", "airflow.gpu.pool", "prices.gpu_hour"):
+        assert f"\n{key}: " in told
+
+
+def test_config_of_the_site_and_of_an_experiment_exclude_each_other(tmp_path: Path) -> None:
+    assert invoke("config", "smoke", "--site", home=tmp_path)[0] == 64

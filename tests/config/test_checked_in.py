@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.config.load import configs_in
 from pipeline.config.section import Section
 from pipeline.prompts import PromptBook, cut_text
 from pipeline.records import Exemplar, FinishReason, Message, Problem, Split
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted(configs_in(Path(__file__).resolve().parents[2] / "configs").values())
 
 
 @pytest.fixture(params=CONFIGS, ids=[file.stem for file in CONFIGS])

@@ -49,6 +49,6 @@ def test_documented_examples_cover_every_type_that_needs_no_server() -> None:
     assert {"json_schema", "python", "multi", "commonsenseqa", "gsm8k"} <= shown
 
 
-def test_documented_judge_is_a_valid_grader() -> None:
-    [judge] = [block["judge"] for block in BLOCKS if "judge" in block]
-    assert parse_config(judge).type == "score_model"
+def test_documented_judges_are_valid_graders() -> None:
+    judges = [parse_config(block["judge"]) for block in BLOCKS if "judge" in block]
+    assert [judge.type for judge in judges] == ["score_model", "label_model"]

@@ -276,6 +276,35 @@ def grading() -> Grading:
         yield session  # type: ignore[misc]
 
 
+REPEATING_AND_REST_EQUAL = [
+    (r"0.\overline{3}", "1/3"), ("1/6", r"0.1\overline{6}"), (r"0.\overline{142857}", r"\frac17"), ("1/3", "0.333..."),
+    (r"2.\overline{9}", "3"), ("4/11", r"0.\bar{36}"), (r"\frac{\pi}{2}", r"90^\circ"), (r"360^\circ", r"2\pi"),
+    (r"\$1.50", "150 cents"), ("5 cents", r"\$0.05"), (r"\$5", "5 dollars"), ("5", "€5"), (r"-\$5", "-5 dollars"),
+    (r"\$18", r"\$18 per hour"), ("1 ft", "12 inches"), ("3/4", "3/4 cup"), ("1.0x10^3", "1000"),
+    (r"(-\infty,\infty)", r"\mathbb{R}"), (r"x \in \mathbb{R}", r"(-\infty,\infty)"), (r"\varnothing", r"\{\}"),
+    (r"\textbf{(B) }5", "5"), ("2", r"\{2\}"),
+]  # fmt: skip
+"""Found by trying: each was refused once."""
+
+FALSE_ACCEPTS_FOUND = [
+    (r"\$5", "5 cents"), ("5 cents", r"\$5"), (r"\$2", r"2\text{ cents}"), (r"\$5", "5 euros"), ("€5", r"\$5"),
+    ("£5", r"\$5"), (r"\{1,\{2\}\}", r"\{1,2\}"), (r"(1,\{2\})", "(1,2)"), (r"0.\overline{36}", r"0.\overline{63}"),
+    (r"0.\overline{3}", "0.333"), ("0.333", "0.333..."), (r"\mathbb{R}", r"\mathbb{Q}"), (r"\{\emptyset\}", r"\emptyset"),
+    (r"\emptyset", "0"), ("180", r"\pi"), (r"\textbf{(B) }5", r"\textbf{(B) }6"),
+]  # fmt: skip
+"""Found by trying: each was accepted once, or is the nearest wrong answer to one above."""
+
+
+@pytest.mark.parametrize(("gold", "answer"), REPEATING_AND_REST_EQUAL)
+def test_math_equal_spellings_found_by_trying_are_correct(gold: str, answer: str) -> None:
+    assert outcome(gold, answer)[0] is Outcome.CORRECT
+
+
+@pytest.mark.parametrize(("gold", "answer"), FALSE_ACCEPTS_FOUND)
+def test_math_different_answers_found_by_trying_are_wrong(gold: str, answer: str) -> None:
+    assert outcome(gold, answer)[0] is Outcome.WRONG
+
+
 @pytest.mark.parametrize(("gold", "answer"), EQUAL)
 def test_math_equal_answers_are_decided_correct_at_once(gold: str, answer: str) -> None:
     verdict = build_grader(MathGrader()).inline(boxed(gold, answer))

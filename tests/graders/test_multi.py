@@ -85,14 +85,19 @@ def test_multi_part_outside_the_formula_only_marks() -> None:
         ("a * (0.9 + 0.1 * b)", {"a": 1, "b": 0}, 0.9),
         ("min(a, b) ** 2", {"a": 0.5, "b": 1}, 0.25),
         ("(a > 0.5) * b", {"a": 0.6, "b": 1}, 1.0),
-        ("a / b", {"a": 1, "b": 0}, 0.0),
-        ("exp(a * 1000)", {"a": 1, "b": 0}, 0.0),
         ("a ^ 2", {"a": 0.5, "b": 0}, 0.25),
         ("-a + 1", {"a": 1, "b": 0}, 0.0),
     ],
 )
 def test_formula_value(formula: str, scores: dict[str, float], value: float) -> None:
     assert Formula(formula, frozenset(scores)).value(scores) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "formula", ["a / b", "exp(a * 1000)", "log(b)", "sqrt(b - a)", "(b - a) ** 0.5", "10 ** 400 * a"]
+)
+def test_formula_without_a_value_has_none(formula: str) -> None:
+    assert Formula(formula, frozenset({"a", "b"})).value({"a": 1, "b": 0}) is None
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,21 @@ def test_formula_value(formula: str, scores: dict[str, float], value: float) -> 
 def test_formula_outside_the_whitelist_is_refused(formula: str) -> None:
     with pytest.raises(ConfigError):
         Formula(formula, frozenset({"a", "b"}))
+
+
+def test_multi_formula_without_a_value_leaves_the_item_ungraded() -> None:
+    graders = {"answer": {"type": "math"}, "style": {"type": "string_check", "operation": "like"}}
+    for formula in ("1 / (answer - 1)", "log(answer - style)", "exp(answer * 10000)"):
+        data = {"type": "multi", "graders": graders, "calculate_output": formula}
+        verdict = verdict_of(data, "\\boxed{5}")
+        assert (verdict.outcome, verdict.reason) == (Outcome.UNGRADED, "formula_undefined")
+
+
+def test_multi_part_outside_the_formula_that_fails_leaves_the_verdict_and_no_score() -> None:
+    graders = {"answer": {"type": "math"}, "other": {"type": "numeric", "gold": "no number"}}
+    data = {"type": "multi", "graders": graders, "calculate_output": "answer"}
+    verdict = verdict_of(data, "\\boxed{5}")
+    assert (verdict.outcome, verdict.subscores) == (Outcome.CORRECT, {"answer": 1.0})
 
 
 def test_preset_stands_for_its_options_and_is_overridden() -> None:

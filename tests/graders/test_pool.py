@@ -36,12 +36,12 @@ def test_pool_worker_sees_only_listed_variables(monkeypatch: pytest.MonkeyPatch)
     try:
         ticket = workers.submit(INTEGRAL)
         [pid] = workers.processes
+        finish(workers, ticket)  # before that the process may be on its way into the new program
         names = {
             entry.split(b"=")[0].decode()
             for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             if entry
         }
-        finish(workers, ticket)
     finally:
         workers.close()
     assert "PATH" in names

@@ -266,7 +266,7 @@ def test_constraints_unknown_instruction_is_refused_or_ungraded() -> None:
         ({"required": ["a"]}, 'Here:\n```json\n{"a": 1}\n```', Outcome.CORRECT, "valid"),
         ({"type": "integer"}, "five", Outcome.WRONG, "not_json"),
         ({"type": "integer"}, "NaN", Outcome.WRONG, "not_json"),
-        ({"type": "integer"}, "[" * 10_000, Outcome.WRONG, "not_json"),
+        ({"type": "integer"}, "[" * 10_000, Outcome.UNGRADED, "too_deep"),
         ({"type": 5}, "5", Outcome.UNGRADED, "invalid_schema"),
         ({"$ref": "http://example.invalid/schema"}, "5", Outcome.UNGRADED, "unresolvable_reference"),
         ({"pattern": "^(a+)+$"}, json.dumps("a" * 40 + "b"), Outcome.UNGRADED, "timeout"),
@@ -312,3 +312,65 @@ def test_constraint_of_the_users_own_sees_the_problem() -> None:
     assert verdict_of(data, "Why? So.", "", question="Why?").outcome is Outcome.CORRECT
     verdict = verdict_of(data, "So.", "", question="Why?")
     assert (verdict.outcome, verdict.subscores["repeats"]) == (Outcome.WRONG, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "gold", "response"),
+    [
+        ({"type": "string_check", "operation": "like"}, "", "anything"),
+        ({"type": "string_check"}, " ", ""),
+        ({"type": "string_check", "normalize": ["punctuation"]}, "?", "!"),
+        ({"type": "text_similarity"}, "", ""),
+    ],
+)
+def test_empty_gold_is_ungraded_and_not_equal_to_everything(
+    data: dict[str, Any], gold: str, response: str
+) -> None:
+    verdict = verdict_of(data, response, gold)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNGRADED, "unparseable_gold")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is not (b).",
+        "The answer isn't (b).",
+        "It is a bank rather than (b)",
+        "it cannot be **(b)**",
+    ],
+)
+@pytest.mark.parametrize("choices", [CHOICES, {}])
+def test_choice_that_is_denied_is_no_answer(response: str, choices: dict[str, str]) -> None:
+    assert extract_answer(parse_config({"type": "choice"}), response, choices) is None
+
+
+def test_choice_whose_own_text_begins_with_not_is_found() -> None:
+    choices = {"a": "not enough", "b": "too much"}
+    for response in ("The answer is not enough (a).", "The answer is (a) not enough."):
+        assert extract_answer(parse_config({"type": "choice"}), response, choices) == "a"
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome"),
+    [
+        ("\\boxed{4} or \\boxed{5}", Outcome.WRONG),
+        ("The answer is either 4 or 5.", Outcome.WRONG),
+        ("The answer is 5 apples, yes, 5.", Outcome.CORRECT),
+        ("4 and then 5", Outcome.CORRECT),
+    ],
+)
+def test_numeric_answer_that_names_several_numbers_is_none(response: str, outcome: Outcome) -> None:
+    assert verdict_of({"type": "numeric"}, response, "5").outcome is outcome
+
+
+def test_json_that_is_too_deep_to_read_is_ungraded() -> None:
+    verdict = verdict_of({"type": "json_schema", "json_schema": {}}, "[" * 9_000 + "]" * 9_000, "")
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNGRADED, "too_deep")
+
+
+@needs_sandbox
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "None", "'yes'"])
+def test_check_of_ones_own_that_returns_no_number_is_ungraded(value: str) -> None:
+    source = f"def check(response, item):\n    return {value}\n"
+    verdict = verdict_of({"type": "constraints", "checks": [{"id": "own", "source": source}]}, "text", "")
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNGRADED, "scorer_error")

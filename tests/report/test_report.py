@@ -1,11 +1,13 @@
 """The report: one page that needs nothing else and obeys nothing that a model wrote."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from pipeline.config import load_config
 from pipeline.paths import Home
 from pipeline.report import html, plots
 from pipeline.report.data import ReportData, gather
@@ -109,12 +111,37 @@ def test_report_numbers_are_those_of_the_store(data: ReportData) -> None:
     assert fates == {(1, "kept"): 3, (1, "wrong"): 9, (1, "cut_off"): 3, (1, "over_problem_cap"): 1}
 
 
+def test_report_page_shows_verdicts_timeouts_and_what_the_quality_graders_flag(
+    page: str, data: ReportData
+) -> None:
+    assert "What the graders said" in page
+    assert "share flagged" not in page  # the grader of this experiment has no parts
+    assert {(row["round"], row["origin"]) for row in data.verdicts} >= {(1, "generated"), (1, "rationalized")}
+    verdicts = [{**data.verdicts[0], "timeouts": 1234, "why_ungraded": "timeout 1234", "judge_tokens": 5678}]
+    quality = [
+        {
+            "round": 1,
+            "origin": "generated",
+            "subscore": name,
+            "attempts": 40,
+            "flagged": flagged,
+            "rate": flagged / 40,
+        }
+        for name, flagged in (("<leak>", 0), ("<equations>", 5))
+    ]
+    shown = dataclasses.replace(data, verdicts=verdicts, quality=quality)
+    empty = {theme.name: dict[str, bytes]() for theme in plots.THEMES}
+    text = outline(html.experiment_page(shown, empty)).text
+    assert "1,234" in text and "timeout 1234" in text and "5,678" in text
+    assert "<equations>" in text and "12.5% of 40" in text and "<leak>" not in text
+
+
 def test_report_of_the_demo_says_what_the_base_knows_and_what_is_not_learned(data: ReportData) -> None:
     assert html.what_the_base_knows(data) == []
-    demo = ReportData(
-        data.experiment, data.config, data.recorded, data.rounds, facts=FactProbe(40, 39, 60, 6)
-    )
+    config = load_config(Path("addition")).config
+    demo = ReportData(data.experiment, config, data.recorded, data.rounds, facts=FactProbe(40, 39, 60, 6))
     told = " ".join(html.what_the_base_knows(demo))
+    assert "hints on problems of up to 3 columns" in told
     assert "40 of the 100 digit sums" in told
     assert "39 of 40 taught digit sums right, 6 of the 60 others" in told
     assert "not: length generalization" in told

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.measures import wilson
+from pipeline.runner import run_stage
 from tests.stages.conftest import Lab, right
 
 FEW_SHOT = (
@@ -110,11 +113,38 @@ def test_decide_patience_stops_when_dev_accuracy_does_not_rise(lab: Lab) -> None
 
 
 @pytest.mark.slow
-def test_decide_keep_last_removes_files_but_neither_rows_nor_the_best(lab: Lab) -> None:
+@pytest.mark.parametrize(("keep", "stays"), [("best", [True, False, True]), ("last", [False, False, True])])
+def test_decide_keep_removes_files_but_no_rows_and_the_run_goes_on(
+    lab: Lab, keep: str, stays: list[bool]
+) -> None:
     lab.says("p1", [right(2)])
-    lab.run("rounds=3", "train.keep=last")
-    rows = lab.rows("select round, path from checkpoints order by round")
-    assert [round_ for round_, _ in rows] == [1, 2, 3]
-    # All rounds solve every dev problem: the first of them is the best, and stays beside the newest.
-    assert [(lab.home.root / path).exists() for _, path in rows] == [True, False, True]
-    assert lab.run("rounds=3", "train.keep=last").startswith("all 3 rounds are done")
+    lab.run("rounds=3", f"train.keep={keep}")
+    rows = lab.rows("select round, path, content_hash from checkpoints order by round")
+    assert [row[0] for row in rows] == [1, 2, 3]
+    # All rounds solve every dev problem: the first of them is the best.
+    assert [(lab.home.root / path).exists() for _, path, _ in rows] == stays
+    assert lab.run("rounds=3", f"train.keep={keep}").startswith("all 3 rounds are done")
+    # Training from the base needs no earlier checkpoint, so a removed one can be made again.
+    run_stage(lab.session(["rounds=3", f"train.keep={keep}"]), "train", 2, force=True)
+    again = lab.rows("select path, content_hash from checkpoints where round = 2 and not superseded")
+    assert (lab.home.root / again[0][0]).exists() and again[0][1] == rows[1][2]
+
+
+def test_decide_nothing_kept_because_no_gold_answer_can_be_read_says_so(lab: Lab) -> None:
+    source = lab.folder / "train.jsonl"
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    source.write_text("".join(json.dumps({**row, "answer": "many"}) + "\n" for row in rows))
+    reason = lab.run("rationalize.enabled=false")
+    assert "the grader could judge none of 12 attempts" in reason
+    assert "--outcome ungraded" in reason
+
+
+@pytest.mark.parametrize(
+    ("setting", "stops"), [("decide.max_ungraded=0.9", True), ("decide.max_ungraded=1.0", False)]
+)
+def test_decide_gate_on_ungraded_attempts_stops_the_run(lab: Lab, setting: str, stops: bool) -> None:
+    source = lab.folder / "train.jsonl"
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    source.write_text("".join(json.dumps({**row, "answer": "many"}) + "\n" for row in rows))
+    reason = lab.run("rationalize.enabled=false", setting)
+    assert reason.startswith("gate: 100.0% of 12 attempts are ungraded") is stops

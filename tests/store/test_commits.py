@@ -209,15 +209,15 @@ def test_put_what_does_not_fit_is_refused(store: Store, table: str, row: dict[st
 def test_rows_and_stream_give_the_same_rows_with_json_parsed(store: Store) -> None:
     problems = [problem(f"p{n:04d}", meta={"n": n}, choices={"a": "x"}) for n in range(3000)]
     commit_rows(store, "prepare", 0, {"problems": problems})
-    streamed = list(store.stream("train_problems", experiment=EXPERIMENT))
-    assert streamed == store.rows("train_problems", experiment=EXPERIMENT)
+    streamed = list(store.stream("train_problems", experiment=EXPERIMENT, round=1))
+    assert streamed == store.rows("train_problems", experiment=EXPERIMENT, round=1)
     assert streamed[7]["meta"] == {"n": 7} and streamed[7]["choices"] == {"a": "x"}
     assert not list((store.home.root / "tmp").iterdir())
 
 
 def test_stream_lets_others_write_while_its_rows_are_read(store: Store) -> None:
     commit_rows(store, "prepare", 0, {"problems": [problem("p1"), problem("p2")]})
-    rows = store.stream("train_problems", experiment=EXPERIMENT)
+    rows = store.stream("train_problems", experiment=EXPERIMENT, round=1)
     assert next(rows)["problem_id"] == "p1"
     store.put("rounds", [{"experiment": EXPERIMENT, "round": 0}])
     assert [row["problem_id"] for row in rows] == ["p2"]

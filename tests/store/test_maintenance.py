@@ -59,8 +59,8 @@ def path_of(store: Store, table: str, stage: str) -> Path:
 def test_rebuild_from_journal_and_shard_files_equals_the_original(world: Store, tmp_path: Path) -> None:
     busy(world)
     original = content(world)
-    world.path.rename(tmp_path / "damaged.duckdb")
-    rebuilt = rebuild(world.home, world.path)
+    world.home.store_path.rename(tmp_path / "damaged.duckdb")
+    rebuilt = rebuild(world.home, world.home.store_path)
     assert rebuilt.left_out == []
     assert content(Store(world.home)) == original
 
@@ -70,15 +70,15 @@ def test_rebuild_after_a_torn_last_line_goes_on_as_if_it_never_was(world: Store,
         lines.write('{"do": "commit", "experiment": "su')
     world.put("rounds", [{"experiment": EXPERIMENT, "round": 1, "reason": "after the kill"}])
     assert rebuild(world.home, tmp_path / "anew.duckdb").left_out == []
-    (tmp_path / "anew.duckdb").rename(world.path)
+    (tmp_path / "anew.duckdb").rename(world.home.store_path)
     assert Store(world.home).rows("round", experiment=EXPERIMENT, round=1)[0]["reason"] == "after the kill"
 
 
 def test_rebuild_without_a_shard_file_names_it_and_leaves_its_stage_to_do(world: Store) -> None:
     path = path_of(world, "training_rows", "select")
     path.unlink()
-    world.path.unlink()
-    rebuilt = rebuild(world.home, world.path)
+    world.home.store_path.unlink()
+    rebuilt = rebuild(world.home, world.home.store_path)
     assert rebuilt.left_out == [
         f"commit experiment sums round 1 stage select shard 0: {world.home.relative(path)} is gone"
     ]
@@ -89,7 +89,7 @@ def test_rebuild_without_a_shard_file_names_it_and_leaves_its_stage_to_do(world:
 
 def test_rebuild_does_not_overwrite_and_needs_a_journal(world: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="exists; move it away"):
-        rebuild(world.home, world.path)
+        rebuild(world.home, world.home.store_path)
     with pytest.raises(StoreError, match="no journal at"):
         rebuild(Home(tmp_path / "empty"), tmp_path / "target.duckdb")
 
@@ -137,7 +137,7 @@ def test_compact_keeps_every_row_and_makes_the_file_smaller(store: Store) -> Non
     before = content(store)
     sizes = compact(store)
     assert content(store) == before
-    assert sizes.after == store.path.stat().st_size < sizes.before
+    assert sizes.after == store.home.store_path.stat().st_size < sizes.before
     assert store.rows("rounds_summary", experiment=EXPERIMENT) == []
     commit_rows(store, "generate", 2, {"rationales": [rationale("later", "p")]})
     assert len(list(store.home.root.glob("star.duckdb*"))) == 2  # the store and its lock

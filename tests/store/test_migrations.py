@@ -28,21 +28,21 @@ def test_migrate_creates_a_store_with_the_storage_version_that_compresses_text(s
 
 
 def test_migrate_again_writes_nothing(store: Store) -> None:
-    before = store.path.stat().st_mtime_ns
+    before = store.home.store_path.stat().st_mtime_ns
     Store(store.home).migrate()
-    assert store.path.stat().st_mtime_ns == before
+    assert store.home.store_path.stat().st_mtime_ns == before
 
 
 def test_migrate_views_that_changed_are_made_anew(store: Store) -> None:
-    edit(store.path, "DROP VIEW rounds_summary; UPDATE store_info SET views_digest = 'old'")
-    assert not is_current(store.path)
+    edit(store.home.store_path, "DROP VIEW rounds_summary; UPDATE store_info SET views_digest = 'old'")
+    assert not is_current(store.backend)
     again = Store(store.home)
     again.migrate()
     assert again.rows("rounds_summary", experiment="x") == []
 
 
 def test_migrate_store_newer_than_the_code_is_refused_with_both_versions(store: Store) -> None:
-    edit(store.path, "UPDATE store_info SET schema_version = 999")
+    edit(store.home.store_path, "UPDATE store_info SET schema_version = 999")
     with pytest.raises(StoreError, match=f"version 999, this code knows up to {code_version()}.*upgrade"):
         Store(store.home).migrate()
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.paths import Home
-from pipeline.store import Store, connection, lock
+from pipeline.store import Store, connection, lock, plain
 from tests.store.known_rows import EXPERIMENT, commit_rows, rationale
 
 WRITER = """
@@ -89,7 +89,7 @@ def test_store_held_by_a_program_that_bypasses_the_lock_is_waited_for(store: Sto
     code = (
         "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(1)"
     )
-    other = subprocess.Popen([sys.executable, "-c", code, str(store.path)], stdout=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", code, str(store.home.store_path)], stdout=subprocess.PIPE)
     assert other.stdout is not None and other.stdout.readline() == b"open\n"
     commit_rows(store, "generate", 1, {"rationales": [rationale("a", "p")]})
     assert other.wait() == 0
@@ -99,11 +99,11 @@ def test_store_held_by_a_program_that_bypasses_the_lock_is_waited_for(store: Sto
 def test_store_held_for_too_long_is_an_error_that_says_by_whom(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "OPEN_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(plain, "OPEN_TIMEOUT_S", 0.3)
     code = (
         "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(60)"
     )
-    other = subprocess.Popen([sys.executable, "-c", code, str(store.path)], stdout=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", code, str(store.home.store_path)], stdout=subprocess.PIPE)
     assert other.stdout is not None and other.stdout.readline() == b"open\n"
     with pytest.raises(StoreError, match=f"held by another program.*PID {other.pid}.*star sql"):
         store.rows("all_experiments")
@@ -146,7 +146,7 @@ rows = [rationale(f"big-{n}", "p", text="".join(chr(33 + (n * i * 7919) % 90) fo
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit then fails like one on a full disk
 commit = Store.commit
 def limited(self, *arguments, **named):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size + 100_000, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.home.store_path.stat().st_size + 100_000, resource.RLIM_INFINITY))
     commit(self, *arguments, **named)
 Store.commit = limited
 try:
@@ -172,7 +172,7 @@ def test_full_disk_in_mid_commit_is_an_error_with_a_remedy_and_leaves_the_store_
 def test_interrupt_between_attach_and_detach_does_not_keep_the_store_from_the_next_use(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

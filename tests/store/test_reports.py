@@ -151,9 +151,55 @@ def test_stage_timings_count_executions_and_rates(world: Store) -> None:
     assert rows[(1, "train")]["tokens_per_second"] is None
 
 
+def graded_round(store: Store) -> None:
+    """Round 2: three right attempts with sub-scores, two timeouts, a crash and an answer nobody could read."""
+    scores = {"leak": 1.0, "equations": 0.0, "style": 0.5, "style.votes": 1.0, "style.calls": 0.0}
+    cost = {"style.prompt_tokens": 40.0, "style.completion_tokens": 5.0}
+    found = {
+        "k1": verdict("k1", "correct", subscores={**scores, **cost}),
+        "k2": verdict("k2", "correct", subscores={**scores, **cost, "equations": 1.0}),
+        "k3": verdict("k3", "correct", subscores={"leak": 1.0}),
+        "k4": verdict("k4", "ungraded", reason="timeout"),
+        "k5": verdict("k5", "ungraded", reason="answer_timeout", elapsed_ms=2500.0),
+        "k6": verdict("k6", "ungraded", reason="crashed"),
+        "k7": verdict("k7", "wrong", reason="program_timeout"),
+    }
+    put_round(store, 2, status="running")
+    attempts = [rationale(name, f"p{1 + n % 3}", sample=n) for n, name in enumerate(found)]
+    commit_rows(store, "generate", 2, {"rationales": attempts})
+    commit_rows(store, "verify_generated", 2, {"verdicts": list(found.values())})
+
+
+def test_verdicts_by_round_count_timeouts_crashes_and_the_tokens_of_judges(world: Store) -> None:
+    graded_round(world)
+    rows = {(row["round"], row["origin"]): row for row in report(world, "verdicts_by_round")}
+    assert rows[(2, "generated")] == {
+        "round": 2, "origin": "generated", "attempts": 7, "correct": 3, "wrong": 1, "ungraded": 3,
+        "timeouts": 2, "crashes": 1, "slowest_ms": 2500.0, "judge_tokens": 90,
+        "why_ungraded": "answer_timeout 1, crashed 1, timeout 1",
+    }  # fmt: skip
+    first = rows[(1, "generated")]
+    assert (first["attempts"], first["correct"], first["wrong"], first["ungraded"]) == (5, 2, 2, 1)
+    assert (first["timeouts"], first["judge_tokens"]) == (0, 0)
+
+
+def test_quality_by_round_is_the_share_of_right_attempts_that_a_part_flags(world: Store) -> None:
+    graded_round(world)
+    rows = [row for row in report(world, "quality_by_round") if row["round"] == 2]
+    assert columns(rows, "origin", "subscore", "attempts", "flagged", "rate") == [
+        ("generated", "equations", 2, 1, 0.5),
+        ("generated", "leak", 3, 0, 0.0),
+        ("generated", "style", 2, 0, 0.0),
+    ]
+
+
 @pytest.mark.parametrize(
-    "name", ["yield_by_round", "accuracy_by_round", "rejections", "first_solved", "stage_timings"]
-)
+    "name",
+    [
+        "yield_by_round", "accuracy_by_round", "rejections", "first_solved", "stage_timings", "verdicts_by_round",
+        "quality_by_round",
+    ],
+)  # fmt: skip
 def test_report_of_an_experiment_without_rows_is_empty(store: Store, name: str) -> None:
     assert report(store, name) == []
 

@@ -37,11 +37,11 @@ def test_snapshot_opens_by_itself_with_views(world: Store, tmp_path: Path) -> No
 def test_snapshot_after_a_kill_holds_what_only_the_log_holds(store: Store) -> None:
     child = os.fork()
     if child == 0:  # commits without a checkpoint, and dies with the log on disk
-        connection = duckdb.connect(str(store.path), config={"checkpoint_threshold": "1TB"})
+        connection = duckdb.connect(str(store.home.store_path), config={"checkpoint_threshold": "1TB"})
         connection.execute("INSERT INTO prompts VALUES ('h', 'in the log')")
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
-    assert store.path.with_name("star.duckdb.wal").exists()
+    assert store.home.store_path.with_name("star.duckdb.wal").exists()
     assert store.query_readonly("SELECT text FROM prompts") == (["text"], [("in the log",)])
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
@@ -15,21 +16,23 @@ from pipeline.training.checkpoints import check_free_disk, publish, read_lineage
 
 @pytest.fixture
 def five(tmp_path: Path) -> list[CheckpointRole]:
-    """Rounds 1 to 5: 2 is the best, 5 the newest, 3 is still needed as a start."""
+    """Rounds 1 to 5: 2 is the best, 5 the newest."""
     roles = []
     for round_ in range(1, 6):
         path = tmp_path / f"round-{round_}"
         path.mkdir()
         (path / "model.safetensors").write_bytes(b"weights")
-        roles.append(CheckpointRole(round_, path, best=round_ == 2, newest=round_ == 5, needed=round_ == 3))
+        roles.append(CheckpointRole(round_, path, best=round_ == 2, newest=round_ == 5))
     return roles
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
-def test_prune_keeps_the_best_the_newest_and_the_needed(five: list[CheckpointRole], keep: str):
+@pytest.mark.parametrize(("keep", "stays"), [("best", ["round-2", "round-5"]), ("last", ["round-5"])])
+def test_prune_last_keeps_the_newest_and_best_the_best_too(
+    five: list[CheckpointRole], keep: Literal["best", "last"], stays: list[str]
+):
     removed = prune(five, keep)
-    assert [path.name for path in removed] == ["round-1", "round-4"]
-    assert sorted(item.name for item in five[0].path.parent.iterdir()) == ["round-2", "round-3", "round-5"]
+    assert sorted(item.name for item in five[0].path.parent.iterdir()) == stays
+    assert sorted([*stays, *(path.name for path in removed)]) == [f"round-{n}" for n in range(1, 6)]
 
 
 def test_prune_all_removes_nothing(five: list[CheckpointRole]):

@@ -1,0 +1,208 @@
+"""The three kinds of task: name an experiment, run a stage of a round, trigger the next round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+    DownstreamTasksSkipped,
+)
+
+from pipeline.airflow import ROUNDS, run_id_of
+from pipeline.airflow.child import ChildOutcome, run_star
+from pipeline.airflow.form import plan_arguments
+from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
+from pipeline.paths import Home, validate_experiment
+
+FINAL_EXIT_CODES = {
+    2: "wrong options",
+    64: "a bad config",
+    65: "bad data",
+    66: "something earlier is missing",
+    70: "a broken invariant",
+}
+"""Exit codes of `star` that no second try changes."""
+LEASE_HELD = 75
+
+
+class StarOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
+    """Runs a `star` command as a child of the task and turns its exit code into Airflow's terms."""
+
+    def __init__(self, *, grace_s: float = 4.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.grace_s = grace_s
+        self._running = False
+
+    def star(self, *arguments: str) -> ChildOutcome:
+        """Run `star ARGUMENTS` to its end. AirflowFailException where a second try cannot help."""
+        self._running = True
+        try:
+            outcome = run_star(arguments, say=lambda line: self.log.info("%s", line), grace_s=self.grace_s)
+        finally:
+            self._running = False
+        if outcome.exit_code != 0:
+            raise _failure(outcome, arguments)
+        return outcome
+
+    def on_kill(self) -> None:
+        """Airflow wants the task ended: leave what we wait for, which ends the child's whole tree."""
+        if self._running:
+            self._running = False
+            raise AirflowException("the task was stopped; its processes were ended")
+
+
+def _failure(outcome: ChildOutcome, arguments: Sequence[str]) -> Any:
+    command = " ".join(["star", *arguments[:3]])
+    said = outcome.last_lines.strip().splitlines()[-1:] or ["it said nothing"]
+    code = outcome.exit_code
+    if code in FINAL_EXIT_CODES:
+        return AirflowFailException(
+            f"{command} left with exit code {code} ({FINAL_EXIT_CODES[code]}; not tried again): {said[0]}"
+        )
+    if code == LEASE_HELD:
+        return AirflowException(f"{command}: someone else is running this, to be tried again: {said[0]}")
+    ended = f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
+    return AirflowException(f"{command} {ended}: {said[0]}")
+
+
+class LaunchOperator(StarOperator):
+    """Names the experiment and writes down the config that its tasks go by (`star plan`)."""
+
+    def __init__(self, *, configs: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.configs = dict(configs)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        run = context["dag_run"]
+        arguments = plan_arguments(dict(context["params"]), self.configs, run.run_after)
+        plan = self.star("plan", *arguments, "--json").document
+        if plan.get("nothing_new"):
+            self.log.info("%s", plan["nothing_new"])
+            raise DownstreamTasksSkipped(tasks=sorted(context["task"].get_flat_relative_ids(upstream=False)))
+        self.log.info(
+            "experiment %s: %s rounds, %s shards", plan["experiment"], plan["rounds"], plan["shards"]
+        )
+        return plan
+
+
+class StageOperator(StarOperator):
+    """One stage of one round, or one shard of it.
+
+    Skipped where the stage is done with today's inputs or is not part of the round. `prepare` is never
+    skipped: it returns the shards that the mapped stages are expanded over, as `0/4`, `1/4`, ...
+    """
+
+    template_fields: Sequence[str] = ("experiment", "round_")
+    operator_extra_links = (ReportLink(), RowsLink())
+    ui_color: ClassVar[str] = "#eef4fb"
+
+    def __init__(
+        self,
+        *,
+        stage: str,
+        experiment: str,
+        round_: str,
+        shard: str = "",
+        optional: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.experiment = experiment
+        self.round_ = round_
+        self.shard = shard
+        self.optional = optional
+
+    def execute(self, context: Any) -> Any:
+        context["shard"] = self.shard
+        ti = context["ti"]
+        if self.optional and self.stage not in ti.xcom_pull(task_ids="prepare", key="stages"):
+            raise AirflowSkipException(f"{self.stage} is no part of this round's config")
+        told = self.star(*self.arguments(), "--json").document
+        if self.stage == "prepare":
+            ti.xcom_push(key="stages", value=told["stages"])
+            return [f"{shard}/{told['shards']}" for shard in range(told["shards"])]
+        if self.stage == "decide":
+            ti.xcom_push(key="following", value=told["next"])
+            ti.xcom_push(key="sentence", value=told["sentence"])
+            self.log.info("%s", told["sentence"])
+        if set(told["outcomes"]) == {"was done"}:
+            raise AirflowSkipException(f"{self.stage} was done with today's inputs")
+        return None
+
+    def arguments(self) -> list[str]:
+        """`star stage ...` of this task."""
+        name = validate_experiment(str(self.experiment))
+        config = Home.from_environment().launched_config(name)
+        arguments = ["stage", self.stage, name, "--round", str(int(self.round_))]
+        if self.shard:
+            if not re.fullmatch(r"\d+/\d+", self.shard):
+                raise AirflowFailException(f"shard {self.shard!r} is not of the form I/N")
+            arguments += ["--shard", self.shard]
+        if config.is_file():  # none where `star run` made the experiment and nobody launched it here
+            arguments += ["--config", str(config)]
+        return arguments
+
+
+class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
+    """Triggers the run of the next round that is not done with today's inputs, if the loop goes on.
+
+    A run that exists is left alone, and said to be stale where it is, unless `redo` or the launcher was asked
+    to go on since that round was finished: then it is cleared, and does again only what changed.
+    """
+
+    template_fields: Sequence[str] = ("experiment",)
+    operator_extra_links = (RoundRunLink(),)
+    ui_color: ClassVar[str] = "#eaf6ec"
+
+    def __init__(self, *, experiment: str, redo: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.experiment = experiment
+        self.redo = redo
+        self.triggered: str | None = None
+
+    def execute(self, context: Any) -> None:
+        ti = context["ti"]
+        following = ti.xcom_pull(task_ids="decide", key="following")
+        redo = self.redo or following["redo"]
+        if following["stale"] and not redo:
+            ti.xcom_push(key="note", value=self._stale(following["stale"]))
+        round_ = following["round"]
+        if round_ is None:
+            raise AirflowSkipException("no further round: the decision was to stop, or all rounds are done")
+        run_id = run_id_of(self.experiment, round_)
+        exists = ti.get_dr_count(dag_id=ROUNDS, run_ids=[run_id]) > 0
+        if exists and ti.get_dagrun_state(ROUNDS, run_id) in ("queued", "running"):
+            raise AirflowSkipException(f"{run_id} is being run")
+        if exists and not redo:
+            raise AirflowSkipException(f"{run_id} exists and is left as it is")
+        if ti.get_dag(ROUNDS).is_paused:
+            raise AirflowFailException(f"DAG {ROUNDS} is paused: unpause it and clear this task")
+        self.triggered = run_id
+        raise DagRunTriggerException(
+            trigger_dag_id=ROUNDS,
+            dag_run_id=run_id,
+            conf={"experiment": self.experiment, "round": round_},
+            logical_date=None,
+            reset_dag_run=exists,
+            skip_when_already_exists=True,
+            wait_for_completion=False,
+            allowed_states=["success"],
+            failed_states=["failed"],
+            poke_interval=60,
+            deferrable=False,
+        )
+
+    def _stale(self, stale: Sequence[int]) -> str:
+        rounds = ", ".join(str(round_) for round_ in stale)
+        return (
+            f"stale: round {rounds} of {self.experiment} stands on other inputs than today's; "
+            f"to go on from there trigger the launcher with experiment {self.experiment}"
+        )

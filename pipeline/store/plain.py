@@ -1,0 +1,165 @@
+"""The store in one DuckDB file, for the processes of one machine: they take turns by a lock file."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import StoreError
+from pipeline.store.backend import SMALL_BYTES, STALE_AFTER_S, Compacted, Fill
+from pipeline.store.connection import Attach, attached, explained, quoted_path
+from pipeline.store.copying import copy_tables
+from pipeline.store.lock import file_lock
+from pipeline.store.migrations import upgrade
+
+OPEN_TIMEOUT_S = 60.0
+_REMEDY = "look for a full disk"
+# With the default storage version, compressed text is silently stored uncompressed.
+_CREATE = "STORAGE_VERSION 'v1.5.0'"
+
+
+class PlainFile:
+    """A store in the DuckDB file `path` (see Backend). Its lock is `path.lock`."""
+
+    dialect = "plain"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create(self, fill: Fill) -> None:
+        with file_lock(self.path, write=True):
+            if not self.path.exists():
+                self.write_anew(fill, "new")
+
+    @contextmanager
+    def connect(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """See Backend.connect; several may read at a time.
+
+        Raises StoreError when the file is not DuckDB's, or when a program that bypasses the lock holds it for
+        longer than `OPEN_TIMEOUT_S`.
+        """
+        with file_lock(self.path, write=write):
+            if not self.path.exists():
+                raise StoreError(
+                    f"no store at {self.path}; expected one made by `star run` (is STAR_HOME right?)"
+                )
+            with (
+                attached(_attach(self.path, "READ_WRITE" if write else "READ_ONLY"), self.path.parent) as it,
+                explained(self, _REMEDY),
+            ):
+                yield it
+
+    def snapshot(self, target: Path, max_age_s: float) -> None:
+        """See Backend.snapshot: a copy of the file.
+
+        Another process copies: opening and closing the file here by a second descriptor would drop DuckDB's
+        lock on it. A crash's write-ahead log is merged first, since the copy takes the main file only.
+        """
+        log = self.path.with_name(self.path.name + ".wal")
+        while not self._is_fresh(target, max_age_s):
+            if log.exists():
+                with self.connect(write=True) as connection:
+                    connection.execute("CHECKPOINT")
+            with file_lock(self.path, write=False):
+                if not log.exists():
+                    _copy(self.path, target)
+                    break
+
+    def snapshot_age(self, target: Path) -> float:
+        return 0.0 if self.path.stat().st_size <= SMALL_BYTES else STALE_AFTER_S
+
+    def compact(self) -> Compacted:
+        """See Backend.compact: everyone else waits meanwhile, and there must be as much free disk as rows.
+
+        Rows are written in order of experiment and round, so that queries which name them skip the rest.
+        """
+
+        def fill(connection: duckdb.DuckDBPyConnection) -> None:
+            upgrade(connection, self)
+            connection.execute(f"ATTACH {quoted_path(self.path)} AS old (READ_ONLY)")
+            try:
+                copy_tables(connection, "old", "store")
+            finally:
+                connection.execute("DETACH old")
+
+        with file_lock(self.path, write=True):
+            before = self.path.stat().st_size
+            self.write_anew(fill, "compact")
+            return Compacted(before, self.path.stat().st_size)
+
+    def write_anew(self, fill: Fill, suffix: str) -> None:
+        """Replace the file by one that `fill` fills. The caller holds the lock."""
+        # Made aside and renamed: a kill leaves no half-made store that looks like another's file.
+        fresh = self.path.with_name(f"{self.path.name}.{suffix}{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        try:
+            with (
+                attached(_attach(fresh, _CREATE), self.path.parent) as connection,
+                explained(self, _REMEDY),
+            ):
+                fill(connection)
+            os.replace(fresh, self.path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+    def _is_fresh(self, target: Path, max_age_s: float) -> bool:
+        if not target.exists():
+            return False
+        copied = target.stat().st_mtime
+        if time.time() - copied < max_age_s:
+            return True
+        written = self.path.stat().st_mtime
+        return copied > written and not self.path.with_name(self.path.name + ".wal").exists()
+
+
+def _attach(path: Path, option: str) -> Attach:
+    def attach(connection: duckdb.DuckDBPyConnection) -> None:
+        deadline = time.monotonic() + OPEN_TIMEOUT_S
+        while True:
+            try:
+                connection.execute(f"ATTACH {quoted_path(path)} AS store ({option})")
+                return
+            except duckdb.IOException as error:
+                if "lock" not in str(error):
+                    raise StoreError(_explain(path, error)) from None
+                if time.monotonic() >= deadline:
+                    raise StoreError(
+                        f"store {path} is held by another program: {error}; close that connection "
+                        "(analysts read the snapshot, `star sql`), then run again"
+                    ) from None
+                time.sleep(random.uniform(0.05, 0.25))
+
+    return attach
+
+
+def _copy(path: Path, target: Path) -> None:
+    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
+    try:
+        subprocess.run(["cp", "--", str(path), str(temporary)], check=True, capture_output=True, text=True)
+        os.replace(temporary, target)
+    except subprocess.CalledProcessError as error:
+        raise StoreError(f"snapshot {target} could not be written: {error.stderr.strip()}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _explain(path: Path, error: duckdb.IOException) -> str:
+    if "not a valid DuckDB" in str(error):
+        return f"{path} is not a store of this project (not a DuckDB file); move it or set another STAR_HOME"
+    return (
+        f"store {path} cannot be opened: {error} "
+        f"(this is DuckDB {duckdb.__version__}; a file made by a later DuckDB needs that version)"
+    )
