@@ -115,7 +115,8 @@ def budget_of(store: Store, experiment: str, config: ExperimentConfig) -> Budget
             "budget to hold controls to; give it at least one round that trains"
         )
     rounds = sum(1 for row in costs if row["steps"])
-    problems = store.rows("train_problems", experiment=experiment)
+    last = max(row["round"] for row in costs)
+    problems = store.rows("train_problems", experiment=experiment, round=last)
     drawn = config.generate.problems or len(problems)
     recorded = store.rows("experiment", experiment=experiment)[0]
     ends = store.rows("reports/cut_off_by_round", experiment=experiment)
