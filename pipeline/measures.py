@@ -84,3 +84,13 @@ def majority(answers: Sequence[str | None]) -> int | None:
         return None
     best = max(votes.values())
     return next(index for index, answer in enumerate(answers) if answer is not None and votes[answer] == best)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p-value of McNemar's test (1947); 1.0 where no pair is discordant.
+
+    How likely a split of the discordant pairs at least as uneven is, if either way is equally likely.
+    """
+    pairs = gained + lost
+    tail = sum(comb(pairs, count) for count in range(min(gained, lost) + 1))
+    return min(1.0, tail / (1 << pairs) * 2)

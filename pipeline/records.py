@@ -242,6 +242,8 @@ class Attempt:
     score: float
     reason: str
     subscores: Mapping[str, float] = field(default_factory=dict)
+    flagged: str | None = None
+    """What people said against it: a verdict called wrong, or an exclusion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ class Stage:
     this stage's input digest, beside the `config` parts that decide its outcome and its `version`, which is
     raised when the meaning of its output changes. `model` says whose weights it reads. A stage `always` runs
     again in the round that ended a run: it is cheap, and its outcome depends on the number of rounds. A stage
-    with `only_if` is part of a round only where that field of the config is set.
+    with `only_if` is part of a round only where that field of the config is set. A stage with
+    `flags` depends on what people said of attempts (the table `flags`).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     rounds: Rounds = "later"
     always: bool = False
     only_if: str | None = None
+    flags: bool = False
     version: int = 1
 
     def in_round(self, round_: int, config: ExperimentConfig) -> bool:
@@ -125,6 +127,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         previous=("select",),
         config=("select", "prompts", "train.max_length", "seed"),
+        flags=True,
     ),
     Stage(
         "train",

@@ -313,7 +313,11 @@ def input_digest(session: Session, stage: Stage, round_: int, model: Model | Non
         "model": model.content_hash if model else None,
         "base": session.base().content_hash,
     }
-    return digest(content)
+    flagged = stage.flags and session.store.rows(
+        "flags_of_selection", experiment=session.experiment, round=round_
+    )
+    # Without flags the digest is what it was before there were any.
+    return digest({**content, "flags": flagged} if flagged else content)
 
 
 def _output(session: Session, name: str, round_: int) -> str:

@@ -10,13 +10,15 @@ applies:
 4. `quality`: an empty text, which teaches nothing but to stop (only `filter: none` can meet one); or a
    sub-score of 0 that `exclude_flagged` names.
 5. `hint_leaked`: a rationalized text with one of `leak_phrases`.
-6. `too_few_correct`: a generated attempt of a problem with fewer than `min_correct` generated attempts left
+6. `excluded_by_person`: somebody excluded it, called its verdict wrong, or said so of a text that reads as
+   it.
+7. `too_few_correct`: a generated attempt of a problem with fewer than `min_correct` generated attempts left
    (not with `filter: none`).
-7. `duplicate`: reads as an attempt of the same problem that stands before it (unless `duplicates`), or, with
+8. `duplicate`: reads as an attempt of the same problem that stands before it (unless `duplicates`), or, with
    `choose: distinct_equations`, has its list of equations.
-8. `over_problem_cap`: the problem has `per_problem` rows of this round that `choose` puts before it.
-9. `over_rationalized_share`: drawn out by seed, so that of the rows kept at most `max_rationalized_share` are
-   rationalized.
+9. `over_problem_cap`: the problem has `per_problem` rows of this round that `choose` puts before it.
+10. `over_rationalized_share`: drawn out by seed, so that of the rows kept at most `max_rationalized_share`
+    are rationalized.
 
 Of one problem, attempts written without the hint always stand before rationalized ones.
 """
@@ -114,7 +116,7 @@ def _reject(attempt: Attempt, reason: RejectionReason, detail: str) -> Rejection
 
 
 def _unfit(attempt: Attempt, config: SelectConfig) -> Reason | None:
-    """Rules 1 to 5: what can be said of an attempt by itself."""
+    """Rules 1 to 6: what can be said of an attempt by itself."""
     if attempt.finish_reason is FinishReason.PROMPT_TOO_LONG:
         return RejectionReason.PROMPT_TOO_LONG, "the prompt fills the context"
     if attempt.finish_reason is FinishReason.LENGTH and not config.cut_off:
@@ -133,13 +135,15 @@ def _unfit(attempt: Attempt, config: SelectConfig) -> Reason | None:
         leaked = next((phrase for phrase in config.leak_phrases if phrase.casefold() in text), None)
         if leaked is not None:
             return RejectionReason.HINT_LEAKED, f"says {leaked!r}"
+    if attempt.flagged is not None:
+        return RejectionReason.EXCLUDED_BY_PERSON, attempt.flagged
     return None
 
 
 def _of_one_problem(
     places: Sequence[int], attempts: Sequence[Attempt], config: SelectConfig, seed: int, round_: int
 ) -> Iterable[tuple[int, Reason]]:
-    """Rules 6 to 8 for the attempts of one problem that are fit by themselves."""
+    """Rules 7 to 9 for the attempts of one problem that are fit by themselves."""
     left = list(places)
     if config.filter == "verified":
         generated = [place for place in left if attempts[place].origin is Origin.GENERATED]
@@ -200,7 +204,7 @@ def _ranking(config: SelectConfig, seed: int, round_: int) -> Callable[[Attempt]
 def _over_share(
     places: Sequence[int], attempts: Sequence[Attempt], config: SelectConfig, seed: int, round_: int
 ) -> Iterable[tuple[int, Reason]]:
-    """Rule 9 over the whole set: h rationalized among r others are the share h / (h + r)."""
+    """Rule 10 over the whole set: h rationalized among r others are the share h / (h + r)."""
     share = Fraction(str(config.max_rationalized_share))
     hinted = [place for place in places if _hinted(attempts[place])]
     if share == 1 or not hinted:

@@ -89,9 +89,26 @@ def postgres() -> Iterator[Postgres]:
         ]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with server([*ending_with_us(user), *command], port, folder / "log") as process:
-            yield Postgres(port, folder, process)
+            started = Postgres(port, folder, process)
+            _wait_until_it_serves(started)
+            yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_it_serves(started: Postgres) -> None:
+    """Its port answers before the database does: `the database system is starting up`."""
+    import psycopg
+
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            started.sql("SELECT 1")
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)
 
 
 @contextmanager

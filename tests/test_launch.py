@@ -25,9 +25,9 @@ def session(folder: Path) -> Session:
     return open_session(Home(folder / "home"), "sums", None, LogProgress())
 
 
-def plan(folder: Path, *arguments: str) -> dict[str, Any]:
+def launch(folder: Path, *arguments: str) -> dict[str, Any]:
     config = folder / "project" / "sums.yaml"
-    told = star("plan", str(config), *arguments, "--json", home=folder / "home")
+    told = star("launch", str(config), *arguments, "--json", home=folder / "home")
     assert told.returncode == 0, told.stderr
     document: dict[str, Any] = json.loads(told.stdout)
     return document
@@ -48,8 +48,8 @@ def test_more_rounds_than_were_asked_for_have_the_last_decided_again(folder: Pat
     assert what_follows(one, 0).round == 2
 
 
-def test_plan_of_a_new_experiment_writes_a_config_that_runs_to_the_same_rows(folder: Path) -> None:
-    told = plan(folder, "--experiment", "again", "--set", "rounds=1", "--set", "shards=2")
+def test_launch_of_a_new_experiment_writes_a_config_that_runs_to_the_same_rows(folder: Path) -> None:
+    told = launch(folder, "--experiment", "again", "--set", "rounds=1", "--set", "shards=2")
     assert (told["new"], told["rounds"], told["shards"]) == (True, 1, 2)
     home = Home(folder / "home")
     ran = star("run", str(home.absolute(told["config"])), home=home.root)
@@ -61,14 +61,14 @@ def test_plan_of_a_new_experiment_writes_a_config_that_runs_to_the_same_rows(fol
     assert again == sums and again
 
 
-def test_plan_of_an_existing_experiment_keeps_its_config_and_changes_the_rounds(folder: Path) -> None:
-    told = plan(folder, "--experiment", "sums", "--set", "rounds=5")
+def test_launch_of_an_existing_experiment_keeps_its_config_and_changes_the_rounds(folder: Path) -> None:
+    told = launch(folder, "--experiment", "sums", "--set", "rounds=5")
     assert (told["new"], told["rounds"]) == (False, 5)
 
 
-def test_plan_that_changes_what_decides_the_outcome_is_refused(folder: Path) -> None:
+def test_launch_that_changes_what_decides_the_outcome_is_refused(folder: Path) -> None:
     config = str(folder / "project" / "sums.yaml")
-    told = star("plan", config, "--experiment", "sums", "--set", "generate.samples=3", home=folder / "home")
+    told = star("launch", config, "--experiment", "sums", "--set", "generate.samples=3", home=folder / "home")
     assert told.returncode == 64
     assert "generate.samples: 2, 3" in told.stderr
 
@@ -83,7 +83,7 @@ HELD_OUT = {"id": "p10", "question": "What is 20 + 1?", "answer": "21", "level":
 
 
 def test_continue_without_new_problems_does_nothing(folder: Path) -> None:
-    told = plan(folder, "--experiment", "other", "--continue-newest")
+    told = launch(folder, "--experiment", "other", "--continue-newest")
     assert "no new problems" in told["nothing_new"]
     assert not (folder / "home" / "experiments" / "other").exists()
 
@@ -91,7 +91,7 @@ def test_continue_without_new_problems_does_nothing(folder: Path) -> None:
 def test_continue_with_new_problems_adds_rounds_that_use_them_and_leaves_the_others(folder: Path) -> None:
     before = rounds(folder)
     add_problems(folder, NEW, HELD_OUT)
-    told = plan(folder, "--experiment", "other", "--continue-newest")
+    told = launch(folder, "--experiment", "other", "--continue-newest")
     assert (told["experiment"], told["new"], told["rounds"]) == ("sums", False, 4)
     ran = star("run", str(folder / "home" / told["config"]), home=folder / "home")
     assert ran.returncode == 0, ran.stderr
@@ -110,12 +110,12 @@ def test_continue_with_new_problems_adds_rounds_that_use_them_and_leaves_the_oth
         "select round, problem_id, reason from rejections where experiment = 'sums' and rationale_id is null"
     )
     assert (3, "p10", "contaminated") in Store(Home(folder / "home")).query_readonly(left_out)[1]
-    again = plan(folder, "--experiment", "other", "--continue-newest")
+    again = launch(folder, "--experiment", "other", "--continue-newest")
     assert "no new problems" in again["nothing_new"]
 
 
 def test_continue_without_an_experiment_starts_a_new_one(folder: Path) -> None:
-    told = plan(folder, "--experiment", "other", "--continue-newest", "--set", "generate.samples=3")
+    told = launch(folder, "--experiment", "other", "--continue-newest", "--set", "generate.samples=3")
     assert (told["experiment"], told["new"]) == ("other", True)
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pipeline.measures import majority, mean_interval, paired_difference, pass_at_k, wilson
+from pipeline.measures import majority, mcnemar, mean_interval, paired_difference, pass_at_k, wilson
 
 
 def test_wilson_known_example_gives_published_interval() -> None:
@@ -61,3 +61,19 @@ def test_paired_difference_of_other_problems_is_refused() -> None:
 def test_mean_interval_of_equal_values_has_no_width() -> None:
     share = mean_interval([0.5] * 10)
     assert (share.value, share.low, share.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "expected"),
+    [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 0.0625), (10, 2, 0.03857421875), (7, 7, 1.0)],
+)
+def test_mcnemar_is_the_exact_binomial_test_of_the_discordant_pairs(
+    gained: int, lost: int, expected: float
+) -> None:
+    # R: binom.test(gained, gained + lost)$p.value; statsmodels' mcnemar(exact=True) gives the same
+    assert mcnemar(gained, lost) == pytest.approx(expected)
+    assert mcnemar(lost, gained) == mcnemar(gained, lost)
+
+
+def test_mcnemar_of_many_pairs_stays_a_probability() -> None:
+    assert 0.0 < mcnemar(40_000, 39_000) < 0.001

@@ -1,4 +1,4 @@
-"""The trigger form: what it asks, and the `star plan` command that its answers mean."""
+"""The trigger form: what it asks, and the `star launch` command that its answers mean."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def _choice(name: str, title: str, choices: Sequence[str]) -> Param:
     )
 
 
-def plan_arguments(params: Mapping[str, Any], configs: Mapping[str, str], now: datetime) -> list[str]:
-    """The arguments of `star plan` that filled-in Params mean. AirflowFailException for a bad value.
+def launch_arguments(params: Mapping[str, Any], configs: Mapping[str, str], now: datetime) -> list[str]:
+    """The arguments of `star launch` that filled-in Params mean. AirflowFailException for a bad value.
 
     Airflow has checked the Params against their schema before the run was made; what decides is checked again
     here, since this is what a command is made of.

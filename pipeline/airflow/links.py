@@ -1,4 +1,4 @@
-"""Links from a task to the report, to the attempts of its round, and to the run it triggered."""
+"""Links from a task to the experiment's page, to the attempts of its round, and to the run it triggered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _airflow(path: str) -> str:
 
 @attrs.define()
 class ReportLink(BaseOperatorLink):  # type: ignore[misc, unused-ignore]
-    """To the experiment's report, as it stands when the link is followed."""
+    """To the experiment's rounds, as they stand when the link is followed."""
 
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        return _airflow(f"{PAGES}/experiments/{quote(operator.experiment)}/report")
+        return _airflow(f"{PAGES}/experiments/{quote(operator.experiment)}")
 
 
 @attrs.define()
@@ -32,7 +32,9 @@ class RowsLink(BaseOperatorLink):  # type: ignore[misc, unused-ignore]
     name = "Rows of the round"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        return _airflow(f"{PAGES}/experiments/{quote(operator.experiment)}/rounds/{int(operator.round_)}")
+        return _airflow(
+            f"{PAGES}/experiments/{quote(operator.experiment)}/rationales?round={int(operator.round_)}"
+        )
 
 
 @attrs.define()

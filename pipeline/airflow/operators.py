@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
 
 from pipeline.airflow import ROUNDS, run_id_of
 from pipeline.airflow.child import ChildOutcome, run_star
-from pipeline.airflow.form import plan_arguments
+from pipeline.airflow.form import launch_arguments
 from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
 from pipeline.paths import Home, validate_experiment
 
@@ -73,7 +73,7 @@ def _failure(outcome: ChildOutcome, arguments: Sequence[str]) -> Any:
 
 
 class LaunchOperator(StarOperator):
-    """Names the experiment and writes down the config that its tasks go by (`star plan`)."""
+    """Names the experiment and writes down the config that its tasks go by (`star launch`)."""
 
     def __init__(self, *, configs: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -81,15 +81,18 @@ class LaunchOperator(StarOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         run = context["dag_run"]
-        arguments = plan_arguments(dict(context["params"]), self.configs, run.run_after)
-        plan = self.star("plan", *arguments, "--json").document
-        if plan.get("nothing_new"):
-            self.log.info("%s", plan["nothing_new"])
+        arguments = launch_arguments(dict(context["params"]), self.configs, run.run_after)
+        launched = self.star("launch", *arguments, "--json").document
+        if launched.get("nothing_new"):
+            self.log.info("%s", launched["nothing_new"])
             raise DownstreamTasksSkipped(tasks=sorted(context["task"].get_flat_relative_ids(upstream=False)))
         self.log.info(
-            "experiment %s: %s rounds, %s shards", plan["experiment"], plan["rounds"], plan["shards"]
+            "experiment %s: %s rounds, %s shards",
+            launched["experiment"],
+            launched["rounds"],
+            launched["shards"],
         )
-        return plan
+        return launched
 
 
 class StageOperator(StarOperator):

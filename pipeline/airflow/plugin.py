@@ -17,8 +17,17 @@ async def _pages(scope: Any, receive: Any, send: Any) -> None:
 
 
 class StarPlugin(AirflowPlugin):  # type: ignore[misc, unused-ignore]
-    """Notes on runs, and the pages that tasks link to."""
+    """Notes on runs, and the pages: in Airflow's menu, and where tasks link to."""
 
     name = "star"
     listeners: ClassVar[list[Any]] = [notes]
     fastapi_apps: ClassVar[list[Any]] = [{"app": _pages, "url_prefix": PAGES, "name": "STaR pages"}]
+    external_views: ClassVar[list[Any]] = [
+        {
+            "name": "STaR",
+            "href": f"{PAGES}/",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": PAGES.strip("/"),
+        }
+    ]

@@ -11,7 +11,23 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline import __version__
-from pipeline.cli import configs, demo, grade, launch, outputs, preview, query, regrade, run, show, status
+from pipeline.cli import (
+    ablate,
+    compare,
+    configs,
+    demo,
+    grade,
+    launch,
+    outputs,
+    preview,
+    query,
+    regrade,
+    reports,
+    run,
+    show,
+    status,
+    ui,
+)
 from pipeline.cli.context import Options
 from pipeline.cli.signals import Terminated
 from pipeline.cli.terminal import examples, say_error
@@ -123,5 +139,8 @@ def options(
     ctx.obj = Options(home=home, debug=debug)
 
 
-for module in (demo, configs, run, launch, status, preview, show, query, grade, regrade, outputs):
+for module in (
+    *(demo, configs, run, launch, ablate, status, preview, show, query, reports, compare, ui),
+    *(grade, regrade, outputs),
+):
     module.register(app)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json as json_module
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.cli.arms import ArmRun, cores, make_base, run_arms
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of
 from pipeline.cli.rounds_table import RoundsPrinter
-from pipeline.cli.terminal import clean, print_json, say
-from pipeline.report.tables import header_line, round_line
+from pipeline.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
     from pipeline.paths import Home
@@ -51,6 +48,7 @@ def demo(
     It pretrains its own base, which knows the procedure and 40 of the 100 digit sums, and then learns the
     others from its own verified rationales. A report with plots is written at the end.
     """
+    from pipeline.config import load_config
     from pipeline.report.write import write_comparison, write_report
 
     home = home_of(ctx)
@@ -61,7 +59,9 @@ def demo(
         for title, (_, overrides) in arms.items()
     }
     if ablation:
-        _run_arms(home, {name: title for title, name in names.items()}, settings, rounds, json)
+        runs = [ArmRun(title, name, settings[name], rounds) for title, name in names.items()]
+        make_base(home, load_config(Path(CONFIG), settings[runs[0].experiment]).config)
+        run_arms(home, CONFIG, runs, at_once=cores(), as_json=json)
         written = write_comparison(home, names)
     else:
         ((name, overrides),) = settings.items()
@@ -86,52 +86,3 @@ def _run_here(home: Home, name: str, overrides: tuple[str, ...], rounds: int | N
         print_json({"experiment": name, "reason": reason})
     else:
         say(f"{name}: {reason}")
-
-
-def _run_arms(
-    home: Home,
-    titles: dict[str, str],
-    settings: dict[str, tuple[str, ...]],
-    rounds: int | None,
-    as_json: bool,
-) -> None:
-    """Run the arms beside each other, as many at once as there are cores: each uses one thread."""
-    from pipeline.cli.side_by_side import run_side_by_side
-
-    _make_base(home, next(iter(settings.values())))
-    wide = max(len(title) for title in titles.values())
-    if not as_json:
-        print(f"{'':{wide}}  {header_line()}", flush=True)
-
-    def show(name: str, line: str) -> None:
-        if as_json:
-            print(line, flush=True)
-            return
-        row = json_module.loads(line)
-        if "round" in row:
-            print(f"{titles[name]:{wide}}  {round_line(row)}", flush=True)
-
-    def note(name: str, line: str) -> None:
-        print(f"{titles[name]}: {clean(line)}", file=sys.stderr, flush=True)
-
-    further = [] if rounds is None else ["--rounds", str(rounds)]
-    commands = {
-        name: [
-            *("--home", str(home.root), "run", CONFIG, "--experiment", name, "--json", *further),
-            *(part for override in overrides for part in ("--set", override)),
-        ]
-        for name, overrides in settings.items()
-    }
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    run_side_by_side(commands, at_once=cores, on_result=show, on_note=note)
-
-
-def _make_base(home: Home, overrides: tuple[str, ...]) -> None:
-    """Pretrain the base that all arms share, once, before they start."""
-    from pipeline.config import load_config
-    from pipeline.progress import default_progress
-    from pipeline.tiny_base import ensure_tiny_base
-
-    tiny = load_config(Path(CONFIG), overrides).config.model.tiny
-    if tiny is not None:
-        ensure_tiny_base(tiny, home.bases, default_progress())

@@ -1,4 +1,4 @@
-"""`star plan` and `star fail`: what Airflow asks for before the first stage, and when a task was ended."""
+"""`star launch` and `star fail`: what Airflow asks for before the first stage, and when a task was ended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PANEL = "Run"
 
 
 def register(app: typer.Typer) -> None:
-    add(app, plan, PANEL, "star plan gsm8k --experiment gsm8k-2026-11-21 --set generate.samples=8")
+    add(app, launch, PANEL, "star launch gsm8k --experiment gsm8k-2026-11-21 --set generate.samples=8")
     add(app, fail, PANEL, "star fail train gsm8k --round 1 --reason 'out of memory'")
 
 
-def plan(
+def launch(
     ctx: typer.Context,
     target: str = typer.Argument(metavar="CONFIG", help="A YAML file or the name of a shipped config."),
     experiment: str = typer.Option(..., help="Name of the experiment; where it exists, it goes on."),
@@ -34,13 +34,13 @@ def plan(
         "--continue-newest",
         help="Go on with the newest experiment of this config, if new problems have arrived for it.",
     ),
-    json: bool = typer.Option(False, "--json", help="The plan as JSON on stdout."),
+    json: bool = typer.Option(False, "--json", help="What was launched as JSON on stdout."),
 ) -> None:
     """Write down the config that the stages of an experiment go by, as Airflow does before the first of them.
 
     An experiment that exists keeps its config, and `--set` changes how it goes on (rounds, shards).
     """
-    from pipeline.launch import launch
+    from pipeline.launch import launch as write_down
     from pipeline.paths import validate_experiment
     from pipeline.progress import default_progress
 
@@ -52,7 +52,7 @@ def plan(
         if found is None:
             return
         new, loaded = loaded.experiment == found.experiment, found
-    session = launch(home, loaded.experiment, loaded, default_progress())
+    session = write_down(home, loaded.experiment, loaded, default_progress())
     path = home.launched_config(loaded.experiment)
     if json:
         config = session.config

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
-from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from pipeline.cli.commands import add
 from pipeline.cli.context import known_experiment, known_round, store_of
-from pipeline.cli.terminal import clean, interactive, print_json, print_table, say
+from pipeline.cli.rows import Format, check_target, write_answer
+from pipeline.cli.terminal import clean, print_json, say
 
 PANEL = "Look"
-
-
-class Format(StrEnum):
-    """How `star sql` writes its rows."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +24,7 @@ def register(app: typer.Typer) -> None:
         PANEL,
         'star sql "select * from rounds_summary"',
         'star sql "select origin, outcome, count(*) from current_rationales group by all" --format csv',
+        'star sql "select * from training_lineage" --format parquet --out lineage.parquet',
         'star sql "show tables"',
     )
 
@@ -85,32 +77,19 @@ def sql(
     ctx: typer.Context,
     query: str = typer.Argument(metavar="QUERY", help="One SQL query, as DuckDB understands it."),
     form: Format = typer.Option(Format.TABLE, "--format", help="How rows are written."),
+    out: Path | None = typer.Option(
+        None, "--out", metavar="FILE", help="Write to this file instead of stdout."
+    ),
     limit: int | None = typer.Option(None, min=1, help="Write at most this many rows."),
     json: bool = typer.Option(False, "--json", help="As --format json."),
 ) -> None:
     """Ask the tables: read-only, on a snapshot, so that nothing waits and nothing can be changed.
 
     Tables and views: experiments, rounds, rounds_summary, stage_runs, current_problems, current_rationales
-    (with verdicts), current_training_rows, current_rejections, current_evaluations, current_checkpoints.
+    (with verdicts), current_training_rows, current_rejections, current_evaluations, current_checkpoints,
+    training_lineage, checkpoint_lineage. Questions that are asked often need no SQL: star reports.
     """
-    columns, rows = store_of(ctx).query_readonly(query)
-    shown = rows[:limit] if limit else rows
-    if json or form is Format.JSON:
-        print_json([dict(zip(columns, row, strict=True)) for row in shown])
-        return
-    if form is Format.CSV:
-        _write_csv(columns, shown)
-        return
-    print_table(columns, shown)
-    cut = f", {len(shown):,} shown" if len(shown) < len(rows) else ""
-    say(f"{len(rows):,} rows{cut}")
-
-
-def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """CSV on stdout; cleaned where a terminal reads it, as it is where a file or program does."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(
-            [clean(str(value)) if interactive() and value is not None else value for value in row]
-        )
+    form = Format.JSON if json else form
+    check_target(form, out)
+    with store_of(ctx).answer(query) as found:
+        write_answer(found, form, out, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,12 @@ def say(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout; other characters than ASCII are escaped, control sequences with them."""
-    print(json.dumps(_finite(value), default=str, allow_nan=False), flush=True)
+    print(json_text(value), flush=True)
+
+
+def json_text(value: Any) -> str:
+    """`value` as one line of JSON in ASCII; what JSON does not know (times, decimals) becomes text."""
+    return json.dumps(_finite(value), default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -56,8 +62,12 @@ def print_table(
     *,
     title: str | None = None,
     right: frozenset[str] = frozenset(),
+    paged: bool = False,
 ) -> None:
-    """A table on stdout; columns named in `right` are right-aligned. Cells are cleaned."""
+    """A table on stdout; columns named in `right` are right-aligned. Cells are cleaned.
+
+    `paged`: on a terminal through the pager (PAGER, else less, which leaves at once where all fits).
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -69,6 +79,11 @@ def print_table(
     wide = console()
     if not wide.is_terminal:
         wide.width = 10_000  # a pipe has no width: rows are not folded
+    if paged and wide.is_terminal:
+        os.environ.setdefault("LESS", "FRX")  # as git has it
+        with wide.pager():
+            wide.print(table)
+        return
     wide.print(table)
 
 

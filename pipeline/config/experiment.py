@@ -77,6 +77,12 @@ class PromptsConfig(Section):
 class GenerateConfig(Section):
     """Model n-1 writes rationales for train problems."""
 
+    source: Literal["model", "gold_solutions", "gold_answers"] = option("model")
+    """Who writes. The other two are controls, in which the rest of the round is the same: the gold solutions
+    of the drawn problems, or their gold answers alone in the form of `answer_text`, are taken as attempts
+    with origin `imported`, graded and trained on. Problems without a solution give none."""
+    answer_text: str | None = option(None)
+    """How an answer alone is written, `{answer}` replaced (`#### {answer}`): what the grader reads."""
     problems: int | None = option(None, ge=1, triggerable=True)
     """Problems per round, redrawn by seed; None: all."""
     balanced: bool = option(False)
@@ -95,6 +101,15 @@ class GenerateConfig(Section):
     """Strings that end a text, beside the end token."""
     few_shot: Literal["always", "round_1", "never"] = option("always", triggerable=True)
     """When exemplars stand before the question. The paper keeps them in every round's sampling."""
+
+    @model_validator(mode="after")
+    def _answers_have_a_form(self) -> GenerateConfig:
+        if self.source == "gold_answers" and "{answer}" not in (self.answer_text or ""):
+            raise ValueError(
+                "generate.source is gold_answers: set generate.answer_text to how an answer alone is "
+                "written, with {answer} in it, for example '#### {answer}'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _samples_differ(self) -> GenerateConfig:

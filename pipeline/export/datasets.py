@@ -49,6 +49,7 @@ RATIONALES = pa.schema(
         ("score", pa.float64()),
         ("verdict_reason", pa.string()),
         ("fate", pa.string()),
+        ("flagged", pa.string()),
         ("origin", pa.string()),
         ("purpose", pa.string()),
         ("round", pa.int32()),
@@ -64,7 +65,7 @@ RATIONALES = pa.schema(
         ("rationale_id", pa.string()),
     ]
 )
-"""One row per attempt; `fate` says whether its round kept it, or the reason why not."""
+"""One row per attempt; `fate`: kept in its round, or the reason why not; `flagged`: what people said."""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig
 from pipeline.config.load import validate
+from pipeline.config.site import load_site
 from pipeline.paths import Home
 from pipeline.report.tables import held_out
 from pipeline.store import Store
@@ -34,6 +35,11 @@ class ReportData:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
+    solved: list[dict[str, Any]] = field(default_factory=list)
+    diversity: list[dict[str, Any]] = field(default_factory=list)
+    disagreement: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    currency: str = ""
     examples: list[dict[str, Any]] = field(default_factory=list)
     facts: FactProbe | None = None
 
@@ -61,6 +67,8 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
     recorded = store.rows("experiment", experiment=experiment)[0]
     config = validate(recorded["config"], source=f"the recorded config of experiment {experiment}")
 
+    prices = load_site(home).config.prices
+
     def report(name: str) -> list[dict[str, Any]]:
         return store.rows(f"reports/{name}", experiment=experiment)
 
@@ -76,6 +84,11 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         verdicts=report("verdicts_by_round"),
         quality=report("quality_by_round"),
         timings=report("stage_timings"),
+        solved=report("solved_by_round"),
+        diversity=report("diversity_by_round"),
+        disagreement=report("grader_disagreement"),
+        costs=store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=prices.gpu_hour),
+        currency=prices.currency,
         examples=report("example_rationales"),
         facts=_facts(config, home),
     )

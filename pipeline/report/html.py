@@ -11,6 +11,7 @@ import yaml
 
 from pipeline import __version__
 from pipeline.report.data import ReportData
+from pipeline.report.sections import sections, table
 from pipeline.report.tables import ROUND_COLUMNS, round_cells
 
 Plots = Mapping[str, Mapping[str, bytes]]
@@ -39,10 +40,8 @@ def render(**parts: Any) -> str:
         "round_tables": (),
         "confidence": "95%",
         "sampled": nothing,
-        "verdicts": nothing,
-        "quality": nothing,
-        "rejections": nothing,
-        "timings": nothing,
+        "sections": (),
+        "sections_open": False,
         "examples": (),
         "config_text": "",
         "footer": f"star {__version__}",
@@ -66,10 +65,7 @@ def experiment_page(data: ReportData, plots: Plots) -> str:
         ],
         confidence=f"{data.config.evaluate.confidence:.0%}",
         sampled=_sampled(data),
-        verdicts=_verdicts(data),
-        quality=_quality(data),
-        rejections=_rejections(data),
-        timings=_timings(data),
+        sections=sections(data),
         examples=_chosen(data.examples),
         config_text=yaml.safe_dump(data.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         footer=(
@@ -143,7 +139,7 @@ def what_the_base_knows(data: ReportData) -> list[str]:
 
 def as_uris(plots: Plots) -> dict[str, dict[str, str]]:
     """The plots as data URIs; names without a plot give an empty text."""
-    names = ("accuracy", "yield", "fates", "difficulty")
+    names = ("accuracy", "ablation", "yield", "fates", "difficulty")
     return {
         theme: {name: _uri(of_theme[name]) if name in of_theme else "" for name in names}
         for theme, of_theme in plots.items()
@@ -176,71 +172,4 @@ def _sampled(data: ReportData) -> dict[str, Any]:
         for row in data.accuracies
         if "@" in row["metric"] and row["difficulty"] == "all"
     ]
-    return _table(columns, columns, rows)
-
-
-def _verdicts(data: ReportData) -> dict[str, Any]:
-    columns = ["round", "origin", "attempts", "correct", "wrong", "ungraded", "timeouts", "crashes"]
-    columns += ["why_ungraded"] + (
-        ["judge_tokens"] if any(row["judge_tokens"] for row in data.verdicts) else []
-    )
-    rows = [
-        {
-            name: f"{value:,}" if isinstance(value, int) and name != "round" else value
-            for name, value in row.items()
-        }
-        for row in data.verdicts
-    ]
-    return _table(columns, columns, rows)
-
-
-def _quality(data: ReportData) -> dict[str, Any]:
-    """Share of right attempts that each part of the grader flags; a part that never scored 0 stays out."""
-    names = sorted({row["subscore"] for row in data.quality if row["flagged"]})
-    by_group: dict[tuple[int, str], dict[str, Any]] = {}
-    for row in data.quality:
-        group = by_group.setdefault((row["round"], row["origin"]), dict.fromkeys(names, ""))
-        if row["subscore"] in names:
-            group[row["subscore"]] = f"{row['rate']:.1%} of {row['attempts']:,}"
-    rows = [{"round": round_, "origin": origin, **group} for (round_, origin), group in by_group.items()]
-    columns = ("round", "origin", *names)
-    return _table(columns, columns, rows if names else [])
-
-
-def _rejections(data: ReportData) -> dict[str, Any]:
-    names = ("round", "reason", "left out", "of the attempts", "for example")
-    rows = [
-        {
-            **row,
-            "reason": row["reason"].replace("_", " "),
-            "rejections": f"{row['rejections']:,}",
-            "share_of_attempts": _formatted(row["share_of_attempts"], ".1%"),
-        }
-        for row in data.rejections
-    ]
-    return _table(names, ("round", "reason", "rejections", "share_of_attempts", "example"), rows)
-
-
-def _timings(data: ReportData) -> dict[str, Any]:
-    names = ("round", "stage", "seconds", "tokens", "tokens/s", "device", "interrupted or failed")
-    rows = [
-        {
-            **row,
-            "seconds": _formatted(row["seconds"], ",.1f"),
-            "tokens": f"{row['tokens']:,}",
-            "tokens_per_second": _formatted(row["tokens_per_second"], ",.0f"),
-            "ended_early": row["interrupted"] + row["failed"],
-        }
-        for row in data.timings
-    ]
-    columns = ("round", "stage", "seconds", "tokens", "tokens_per_second", "device", "ended_early")
-    return _table(names, columns, rows)
-
-
-def _table(names: Sequence[str], keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    cells = [["" if row[key] is None else row[key] for key in keys] for row in rows]
-    return {"columns": [name.replace("_", " ") for name in names], "rows": cells}
-
-
-def _formatted(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+    return table(columns, rows)

@@ -71,7 +71,7 @@ def accuracy(
     arms: Mapping[str, Sequence[tuple[int, float, float, float]]], split: str, theme: Theme
 ) -> bytes:
     """Accuracy with its interval by round, one line per arm; an arm is (round, value, low, high) rows."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     last: list[tuple[float, str, str]] = []
     for index, (name, rows) in enumerate(arms.items()):
         rounds = [row[0] for row in rows]
@@ -105,14 +105,14 @@ def accuracy(
         )
     _percent(axes)
     _rounds_axis(axes, end)
-    return _png(figure, axes, f"Held-out accuracy ({split}, greedy) with its interval", theme)
+    return as_png(figure, axes, f"Held-out accuracy ({split}, greedy) with its interval", theme)
 
 
 def difficulty(series: Mapping[str, Sequence[tuple[int, float]]], split: str, theme: Theme) -> bytes:
     """Accuracy by round, one line per difficulty, named at the line's end."""
     from matplotlib import colormaps
 
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     colours = colormaps["viridis"]
     count = len(series)
     dark = theme.name == "dark"
@@ -143,12 +143,12 @@ def difficulty(series: Mapping[str, Sequence[tuple[int, float]]], split: str, th
         )
     _percent(axes)
     _rounds_axis(axes, end)
-    return _png(figure, axes, f"Accuracy by difficulty ({split}, greedy)", theme)
+    return as_png(figure, axes, f"Accuracy by difficulty ({split}, greedy)", theme)
 
 
 def yields(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Problems of a round: solved unaided, solved only with the hint, not solved."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     shown = [row for row in rounds if row["round"] > 0]
     places = [row["round"] for row in shown]
     solved = [row["generated_correct"] for row in shown]
@@ -168,12 +168,12 @@ def yields(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     axes.set_ylabel("problems", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 3)
-    return _png(figure, axes, "What the problems of each round gave", theme)
+    return as_png(figure, axes, "What the problems of each round gave", theme)
 
 
 def fates(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     """Attempts of a round by what became of them: kept, or the reason why not."""
-    figure, axes = _figure(theme)
+    figure, axes = new_figure(theme)
     places = sorted({row["round"] for row in rows})
     counts = {(row["round"], row["fate"]): row["attempts"] for row in rows}
     totals: dict[str, int] = {}
@@ -197,7 +197,86 @@ def fates(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     axes.set_ylabel("attempts", color=theme.faint)
     _rounds_axis(axes, max(places), first=min(places), bars=True)
     _legend_below(axes, theme, 5)
-    return _png(figure, axes, "What became of the attempts", theme)
+    return as_png(figure, axes, "What became of the attempts", theme)
+
+
+def origins(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Training rows of a round by how their rationales came about; rows of `rounds_summary`."""
+    figure, axes = new_figure(theme)
+    shown = [row for row in rounds if row["training_rows"]]
+    places = [row["round"] for row in shown]
+    reused = [row["reused_rows"] for row in shown]
+    hinted = [row["rationalized_rows"] for row in shown]
+    rest = [row["training_rows"] - row["rationalized_rows"] for row in shown]
+    bottom = [0.0] * len(shown)
+    for name, counts, colour in (
+        ("generated", rest, theme.line(0)),
+        ("rationalized", hinted, theme.line(1)),
+    ):
+        heights = [100 * count / row["training_rows"] for count, row in zip(counts, shown, strict=True)]
+        bars = axes.bar(places, heights, 0.62, bottom=bottom, color=colour, label=name)
+        labels = [f"{count:,}" if height >= 6 else "" for count, height in zip(counts, heights, strict=True)]
+        axes.bar_label(bars, labels, label_type="center", color="#ffffff", fontsize=8.5)
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    if any(reused):
+        shares = [100 * count / row["training_rows"] for count, row in zip(reused, shown, strict=True)]
+        axes.plot(places, shares, color=theme.ink, marker="o", markersize=4, label="from earlier rounds")
+    _percent(axes)
+    _rounds_axis(axes, max(places), first=min(places), bars=True)
+    _legend_below(axes, theme, 3)
+    return as_png(figure, axes, "Origin of the training rows", theme)
+
+
+def lengths(rows: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Median length of the attempts by round and origin, with the middle 80%; rows of `ui_lengths`."""
+    figure, axes = new_figure(theme)
+    names = sorted({row["origin"] for row in rows})
+    for index, name in enumerate(names):
+        mine = [row for row in rows if row["origin"] == name]
+        places = [row["round"] for row in mine]
+        low, high = [row["p10"] for row in mine], [row["p90"] for row in mine]
+        colour = theme.line(index)
+        axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
+        medians = [row["median"] for row in mine]
+        axes.plot(places, medians, color=colour, marker="o", markersize=4.5, linewidth=2, label=name)
+    axes.set_ylim(0, 1.08 * max(row["p90"] for row in rows))
+    axes.set_ylabel("completion tokens", color=theme.faint)
+    rounds = [row["round"] for row in rows]
+    _rounds_axis(axes, max(rounds), first=min(rounds), bars=True)
+    _legend_below(axes, theme, 4)
+    return as_png(figure, axes, "Length of the attempts: median and the middle 80%", theme)
+
+
+def spent(timings: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
+    """Seconds of each round by kind of work; rows of the report `stage_timings`."""
+    figure, axes = new_figure(theme)
+    places = sorted({row["round"] for row in timings})
+    seconds: dict[tuple[int, str], float] = {}
+    for row in timings:
+        key = (row["round"], _KINDS.get(row["stage"], "other"))
+        seconds[key] = seconds.get(key, 0.0) + (row["seconds"] or 0.0)
+    bottom = [0.0] * len(places)
+    for index, kind in enumerate((*dict.fromkeys(_KINDS.values()), "other")):
+        heights = [seconds.get((place, kind), 0.0) for place in places]
+        axes.bar(places, heights, 0.62, bottom=bottom, color=theme.line(index), label=kind)
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    axes.set_ylabel("seconds", color=theme.faint)
+    _rounds_axis(axes, max(places), first=min(places), bars=True)
+    _legend_below(axes, theme, 6)
+    return as_png(figure, axes, "Time of each round", theme)
+
+
+_KINDS = {
+    "generate": "generate",
+    "rationalize": "rationalize",
+    "regenerate": "rationalize",
+    "train": "train",
+    "evaluate": "evaluate",
+    "verify_generated": "verify",
+    "verify_rationalized": "verify",
+    "verify_regenerated": "verify",
+    "verify_evaluated": "verify",
+}
 
 
 def _by_difficulty(data: ReportData) -> dict[str, list[tuple[int, float]]]:
@@ -236,11 +315,12 @@ def _apart(ends: Sequence[tuple[float, str, Any]], gap: float) -> list[tuple[flo
     return moved
 
 
-def _figure(theme: Theme) -> tuple[Figure, Axes]:
+def new_figure(theme: Theme, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
+    """An empty plot in the colours of the theme; `size` in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=144, facecolor=theme.ground, layout="constrained")
+    figure = Figure(figsize=size, dpi=144, facecolor=theme.ground, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=theme.ground)
     for side in ("top", "right", "left"):
@@ -282,7 +362,8 @@ def _legend_below(axes: Axes, theme: Theme, columns: int) -> None:
     )
 
 
-def _png(figure: Figure, axes: Axes, title: str, theme: Theme) -> bytes:
+def as_png(figure: Figure, axes: Axes, title: str, theme: Theme) -> bytes:
+    """The finished plot."""
     axes.set_title(title, loc="left", color=theme.ink, fontsize=11.5, weight="bold", pad=10)
     buffer = io.BytesIO()
     # Without the software's name and time in it, equal data give equal bytes.

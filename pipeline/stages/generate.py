@@ -23,15 +23,20 @@ def run(ctx: StageContext) -> StageResult:
     config = ctx.config.generate
     problems = drawn(ctx)
     mine = [problem for index, problem in enumerate(problems) if ctx.in_shard(index)]
-    few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
     book = ctx.prompt_book()
+    if config.source != "model":
+        gold = [(problem, 0, text) for problem in mine if (text := _gold_text(ctx, problem))]
+        subject = f"{len(mine):,} problems, {config.source} in place of samples"
+        return attempts_result(ctx, [], subject, *_imported_rows(ctx, book, gold))
+    few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
     asks = asks_for(
         mine, lambda problem: book.generation(problem, few_shot), config.samples, Purpose.TRAINING
     )
     total = len(mine) * config.samples
     samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling_of(ctx.config, config))] if total else []
-    imported = list(_imported(ctx, book)) if ctx.round == 1 and ctx.shard == 0 else []
-    return attempts_result(ctx, samplers, f"{len(mine):,} problems x {config.samples}", imported)
+    imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
+    subject = f"{len(mine):,} problems x {config.samples}"
+    return attempts_result(ctx, samplers, subject, *_imported_rows(ctx, book, imported))
 
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:
@@ -58,8 +63,16 @@ def _balanced(ranked: Sequence[Problem], wanted: int) -> Sequence[Problem]:
     return [ranked[index] for index in order[:wanted]]
 
 
-def _imported(ctx: StageContext, book: PromptBook) -> Iterator[dict[str, Any]]:
-    """Rows of the table rationales for texts written elsewhere, as if they answered the canonical prompt."""
+def _gold_text(ctx: StageContext, problem: Problem) -> str:
+    """What stands for an attempt in a control arm; empty where the problem has no solution."""
+    config = ctx.config.generate
+    if config.source == "gold_solutions":
+        return (problem.solution or "").strip()
+    return (config.answer_text or "").replace("{answer}", problem.answer)
+
+
+def _imported(ctx: StageContext) -> Iterator[tuple[Problem, int, str]]:
+    """Problem, sample and text of what was written elsewhere."""
     if ctx.config.problems.imported is None:
         return
     problems = {
@@ -71,7 +84,21 @@ def _imported(ctx: StageContext, book: PromptBook) -> Iterator[dict[str, Any]]:
         problem = problems[problem_id]
         number = samples.get(problem_id, 0)
         samples[problem_id] = number + 1
-        yield _imported_row(ctx, problem, number, text, text_hash(book.canonical(problem).text))
+        yield problem, number, text
+
+
+def _imported_rows(
+    ctx: StageContext, book: PromptBook, texts: Sequence[tuple[Problem, int, str]]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Rows of the tables rationales and prompts for texts written elsewhere, as if they answered the
+    canonical prompt."""
+    rows: list[dict[str, Any]] = []
+    prompts: dict[str, str] = {}
+    for problem, number, text in texts:
+        prompt = book.canonical(problem).text
+        prompts[text_hash(prompt)] = prompt
+        rows.append(_imported_row(ctx, problem, number, text, text_hash(prompt)))
+    return rows, [{"prompt_hash": name, "text": text} for name, text in prompts.items()]
 
 
 def _imported_row(

@@ -64,6 +64,7 @@ def attempt_of(row: Mapping[str, Any]) -> Attempt:
         score=row["score"],
         reason=row["reason"],
         subscores={**(row["subscores"] or {}), **tested},
+        flagged=row.get("flagged"),
     )
 
 
@@ -136,6 +137,12 @@ def _reused(
     for row in ctx.store.stream(
         "rows_of_earlier_rounds", experiment=ctx.experiment, first=first, round=ctx.round
     ):
+        flagged = row.pop("flagged")
+        if flagged is not None:
+            rejections.append(
+                Rejection(row["problem_id"], row["rationale_id"], RejectionReason.EXCLUDED_BY_PERSON, flagged)
+            )
+            continue
         if (row["problem_id"], row["norm_hash"]) in known and not ctx.config.select.duplicates:
             detail = f"kept in round {row['from_round']}, and again in this round"
             rejections.append(

@@ -64,15 +64,22 @@ def sample(
 
 
 def attempts_result(
-    ctx: StageContext, samplers: Iterable[Sampler], subject: str, further: Sequence[Mapping[str, Any]] = ()
+    ctx: StageContext,
+    samplers: Iterable[Sampler],
+    subject: str,
+    further: Sequence[Mapping[str, Any]] = (),
+    prompts: Sequence[Mapping[str, str]] = (),
 ) -> StageResult:
-    """The stage's result from finished samplers, and from `further` rows that no engine wrote."""
+    """The stage's result from finished samplers, and from `further` rows, and their `prompts`, that no engine
+    wrote."""
     done = list(samplers)
     output = Output(ctx)
     output.write(
         "rationales", itertools.chain((row for sampler in done for row in sampler.attempts()), further)
     )
-    output.write("prompts", (row for sampler in done for row in sampler.prompts()))
+    written = {row["prompt_hash"] for row in prompts}
+    sent = (row for sampler in done for row in sampler.prompts() if row["prompt_hash"] not in written)
+    output.write("prompts", itertools.chain(sent, prompts))
     output.write("rejections", (asdict(rejection) for sampler in done for rejection in sampler.rejections()))
     counts = [sampler.sampled for sampler in done]
     text = _sentence(subject, counts) + (f"; {len(further):,} imported" if further else "")

@@ -39,6 +39,11 @@ def fork(
             names,
         )
     connection.execute(
+        "INSERT INTO flags BY NAME SELECT * REPLACE ($target AS experiment) FROM flags "
+        "WHERE experiment = $source AND round <= $last_round",
+        names,
+    )
+    connection.execute(
         "INSERT INTO commits BY NAME SELECT * REPLACE ($target AS experiment) FROM commits "
         "WHERE experiment = $source AND round <= $last_round",
         names,

@@ -1,9 +1,9 @@
 """What was asked of the store, line by line: with the shard files, enough to build it anew.
 
-Each line is one operation (begin, commit, fail, put, fork) with its time. It is written inside the
-operation's transaction, after everything else went well and before COMMIT, so that nothing that is in the
-store is missing here. A line more than the store has (a kill in between) does no harm: the caller, who was
-not told that it was done, does it again.
+Each line is one operation (begin, commit, fail, put, fork, flag, withdraw_flag) with its time. It is written
+inside the operation's transaction, after everything else went well and before COMMIT, so that nothing that is
+in the store is missing here. A line more than the store has (a kill in between) does no harm: the caller, who
+was not told that it was done, does it again.
 """
 
 from __future__ import annotations

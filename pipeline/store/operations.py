@@ -11,7 +11,7 @@ import duckdb
 from pipeline.errors import StoreError
 from pipeline.identity import canonical_json
 from pipeline.paths import Home
-from pipeline.store import commits
+from pipeline.store import commits, flags
 from pipeline.store.commits import RunSummary, ShardFile, StageKey
 from pipeline.store.fork import fork
 
@@ -42,6 +42,10 @@ def perform(connection: duckdb.DuckDBPyConnection, home: Home, entry: Mapping[st
         case "fork":
             of_fork = {name: entry.get(name) for name in ("config", "config_digest")}
             fork(connection, entry["source"], entry["target"], entry["last_round"], **of_fork, now=at)
+        case "flag":
+            flags.put(connection, entry, at)
+        case "withdraw_flag":
+            flags.withdraw(connection, entry["flag_id"], entry["author"], at)
         case other:
             raise StoreError(f"journal operation {other!r} is unknown to this version; upgrade the package")
 

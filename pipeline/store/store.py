@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ import duckdb
 
 from pipeline.config.site import load_site
 from pipeline.config.store_url import StoreUrl
-from pipeline.errors import StoreError
+from pipeline.errors import NotReadyError, StoreError
 from pipeline.paths import Home
-from pipeline.store import commits, journal, lease, migrations, operations, queries, snapshot
+from pipeline.store import commits, flags, journal, lease, migrations, operations, queries
+from pipeline.store.answers import Answer, answer
 from pipeline.store.backend import Backend
 from pipeline.store.commits import RunSummary, StageKey, StageState
 from pipeline.store.lease import Lease
 from pipeline.store.plain import PlainFile
+from pipeline.store.snapshot import SnapshotReader
 from pipeline.store.tables import read_parquet_result, utc_now
 
 URL_VARIABLE = "STAR_STORE"
@@ -193,6 +195,28 @@ class Store:
             config_digest=config_digest,
         )
 
+    def flag(self, experiment: str, rationale_id: str, *, kind: str, author: str, note: str = "") -> None:
+        """Record that a person calls the verdict of an attempt wrong, or excludes it from training.
+
+        `kind` is `wrong_verdict` or `exclude`. `select` leaves out the attempt, and what reads as it at the
+        same problem in that round or a later one, and says who wanted it; a selection that was done is stale
+        then. Raises ConfigError for another kind, an empty author or an over-long note, and NotReadyError for
+        an attempt that the store does not have.
+        """
+        kind, author, note = flags.checked(kind, author, note)
+        found = self.rows("attempt_flagged", experiment=experiment, rationale_id=rationale_id)
+        if not found:
+            raise NotReadyError(
+                f"attempt {rationale_id!r} is not a current one of experiment {experiment!r}; "
+                f"see what there is: star show {experiment}"
+            )
+        self._perform(None, do="flag", **found[0], kind=kind, author=author, note=note)
+
+    def withdraw_flag(self, flag_id: str, *, author: str) -> None:
+        """Take a flag back; it stays in `flags` with who did so and when. StoreError for an unknown one."""
+        _, author, _ = flags.checked(flags.KINDS[0], author, "")
+        self._perform(None, do="withdraw_flag", flag_id=flag_id, author=author)
+
     @contextmanager
     def lease(
         self, experiment: str, what: str, *, scope: str = "", ttl_s: float = lease.LEASE_TTL_S
@@ -208,19 +232,45 @@ class Store:
             finally:
                 self._leases.remove(held)
 
+    def version(self) -> tuple[int, ...]:
+        """Changes with everything that a stage or a person does: what was counted under it still holds.
+
+        It is that of the journal, which every operation is written to wherever the tables lie.
+        """
+        path = self.home.root / journal.NAME
+        if not path.exists():
+            return ()
+        stat = path.stat()
+        return stat.st_mtime_ns, stat.st_size
+
     def snapshot(self, max_age_s: float = 0.0) -> Path:
         """The copy for analysts, made anew unless it is current or younger than `max_age_s` seconds."""
         self._verify()
         self.backend.snapshot(self.home.snapshot_path, max_age_s)
         return self.home.snapshot_path
 
+    @contextmanager
+    def reader(self) -> Iterator[SnapshotReader]:
+        """A reader of the snapshot, which is refreshed first where that is cheap: for what may take long."""
+        self._verify()
+        path = self.snapshot(self.backend.snapshot_age(self.home.snapshot_path))
+        with closing(SnapshotReader(path)) as opened:
+            yield opened
+
     def query_readonly(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of any SQL on the snapshot, which is refreshed first where that is cheap."""
+        with self.answer(sql, params) as found:
+            return found.columns, list(found.rows())
+
+    @contextmanager
+    def answer(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Answer]:
+        """As `query_readonly`, its rows read or written to a file as they come, within the block."""
         self._verify()
         path = self.snapshot(self.backend.snapshot_age(self.home.snapshot_path))
-        return snapshot.query(path, sql, params)
+        with answer(path, sql, params) as found:
+            yield found
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -12,6 +12,7 @@ select
         when kept.rationale_id is not null then 'kept'
         when attempts.purpose = 'training' then coalesce(current_rejections.reason, 'pending')
     end as fate,
+    flagged_attempts.flagged,
     attempts.origin,
     attempts.purpose,
     attempts.round,
@@ -37,6 +38,10 @@ left join current_rejections
     on current_rejections.experiment = attempts.experiment
     and current_rejections.round = attempts.round
     and current_rejections.rationale_id = attempts.rationale_id
+left join flagged_attempts
+    on flagged_attempts.experiment = attempts.experiment
+    and flagged_attempts.round = attempts.round
+    and flagged_attempts.rationale_id = attempts.rationale_id
 where attempts.experiment = $experiment
     and attempts.split = $split
     and ($round is null or attempts.round = $round)

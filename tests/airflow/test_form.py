@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from pipeline.airflow.form import AS_CONFIG, FIELDS, config_files, plan_arguments, trigger_form
+from pipeline.airflow.form import AS_CONFIG, FIELDS, config_files, launch_arguments, trigger_form
 from pipeline.config import load_config
 from pipeline.config.load import with_overrides
 from pipeline.config.site import load_site
@@ -40,7 +40,7 @@ def test_form_offers_every_experiment_config_and_not_the_site_settings(form: Par
 def test_form_untouched_is_valid_and_changes_nothing_of_the_config(
     form: ParamsDict, configs: dict[str, str]
 ) -> None:
-    arguments = plan_arguments(form.validate(), configs, NOW)
+    arguments = launch_arguments(form.validate(), configs, NOW)
     assert arguments == [configs["addition"], "--experiment", "addition-2026-11-21-020007"]
 
 
@@ -101,7 +101,7 @@ def test_form_filled_in_means_a_config_with_these_values(form: ParamsDict, confi
             "further": ["train.learning_rate=1e-4", "select.filter=none", "generate.problems=null"],
         }
     )
-    path, *arguments = plan_arguments(form.validate(), configs, NOW)
+    path, *arguments = launch_arguments(form.validate(), configs, NOW)
     assert arguments[:2] == ["--experiment", "mine"]
     assignments = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--set"]
     config = load_config(Path(path), assignments).config
@@ -120,11 +120,11 @@ def test_form_filled_in_means_a_config_with_these_values(form: ParamsDict, confi
         {"temprature": 0.5},
     ],
 )
-def test_plan_of_params_that_slipped_through_fails_without_a_retry(
+def test_launch_of_params_that_slipped_through_fails_without_a_retry(
     form: ParamsDict, configs: dict[str, str], params: dict[str, Any]
 ) -> None:
     with pytest.raises(AirflowFailException):
-        plan_arguments({**form.validate(), **params}, configs, NOW)
+        launch_arguments({**form.validate(), **params}, configs, NOW)
 
 
 def test_triggerable_fields_name_no_model_grader_engine_problem_or_store() -> None:

@@ -133,7 +133,7 @@ def test_second_start_says_that_it_runs_already(airflow: Running) -> None:
 
 
 def test_pages_are_behind_airflows_log_in(airflow: Running) -> None:
-    url = f"{airflow.api.url}/star/experiments/by-hand/rounds/1"
+    url = f"{airflow.api.url}/star/experiments/by-hand/rationales?round=1"
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(url, timeout=30)
     assert refused.value.code == 401

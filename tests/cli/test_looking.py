@@ -1,14 +1,21 @@
 """`star status`, `show`, `check`, `sql` on an experiment up to its first selection, one of its texts hostile."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.paths import Home
+from pipeline.paths import Home, package_data
 from pipeline.store import Store
 from tests.cli.test_app import invoke
 from tests.experiments import NAME, star
@@ -156,3 +163,121 @@ def test_sql_that_writes_or_leaves_the_store_is_refused(home: Path, query: str) 
     assert (code, told) == (74, "")
     assert "query failed" in said
     assert invoke("sql", "select count(*) from rationales", "--json", home=home)[1] == before
+
+
+def test_sql_writes_parquet_and_csv_to_files(home: Path, tmp_path: Path) -> None:
+    query = "select rationale_id, text, sampling, created_at from current_rationales order by 1"
+    code, told, said = invoke(
+        "sql", query, "--format", "parquet", "--out", str(tmp_path / "x.parquet"), home=home
+    )
+    table = pq.read_table(tmp_path / "x.parquet")
+    asked = json.loads(invoke("sql", query, "--json", home=home)[1])
+    assert (code, told, f"wrote {len(asked)} rows" in said) == (0, "", True)
+    assert table.column("text").to_pylist() == [row["text"] for row in asked]
+    assert invoke("sql", query, "--format", "csv", "--out", str(tmp_path / "x.csv"), home=home)[0] == 0
+    with (tmp_path / "x.csv").open(newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == [row["text"] for row in asked]
+
+
+def test_sql_limit_holds_in_every_format(home: Path, tmp_path: Path) -> None:
+    query = "select rationale_id from current_rationales"
+    assert len(json.loads(invoke("sql", query, "--json", "--limit", "3", home=home)[1])) == 3
+    assert len(invoke("sql", query, "--format", "csv", "--limit", "3", home=home)[1].splitlines()) == 4
+    assert "3 rows, and more" in invoke("sql", query, "--limit", "3", home=home)[2]
+    out = tmp_path / "x.parquet"
+    assert invoke("sql", query, "--format", "parquet", "--out", str(out), "--limit", "3", home=home)[0] == 0
+    assert pq.read_table(out).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--format", "parquet"], "name a file with --out FILE"),
+        (["--out", "x.txt"], "--format csv, json or parquet"),
+        (["--format", "csv", "--out", "nowhere/x.csv"], "nowhere is no folder"),
+    ],
+)
+def test_sql_says_where_rows_can_go(home: Path, arguments: list[str], words: str) -> None:
+    code, told, said = invoke("sql", "select 1", *arguments, home=home)
+    assert (code, told) == (2, "")
+    assert words in " ".join(said.replace("│", " ").split())
+
+
+def test_sql_goes_through_the_pager_on_a_terminal_and_not_into_a_pipe(home: Path) -> None:
+    query = "select problem_id, text from current_rationales where problem_id = 'p0'"
+    command = [sys.executable, "-m", "pipeline", "--home", str(home), "sql", query]
+    told = _on_a_terminal(command, {"PAGER": "sed s/^/paged:/"})
+    assert "paged:" in told and not any(control in told for control in CONTROLS)
+    assert "paged:" not in star("sql", query, home=home, env={"PAGER": "sed s/^/paged:/"}).stdout
+
+
+def _on_a_terminal(command: list[str], env: dict[str, str]) -> str:
+    """What a command writes to the terminal it runs on; its messages are left out."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env={**os.environ, **env, "NO_COLOR": "1"}
+    ) as process:
+        os.close(its)
+        told = b""
+        with contextlib.suppress(OSError):  # the other end was closed
+            while piece := os.read(ours, 65536):
+                told += piece
+        process.wait(60)
+    os.close(ours)
+    return told.decode()
+
+
+def test_reports_are_listed_with_what_a_row_is(home: Path) -> None:
+    code, told, _ = invoke("reports", home=home)
+    assert code == 0
+    assert re.search(r"^yield_by_round +round and origin of the attempts to train on$", told, re.M)
+    listed = {row["report"]: row for row in json.loads(invoke("reports", "--json", home=home)[1])}
+    assert listed["cost_by_round"]["parameters"] == ["experiment", "gpu_hour"]
+    files = {file.stem for file in (package_data("sql") / "reports").glob("*.sql")}
+    assert set(listed) == files and all(row["grain"] for row in listed.values())
+
+
+def test_every_report_answers(home: Path) -> None:
+    listed = json.loads(invoke("reports", "--json", home=home)[1])
+    for row in listed:
+        round_ = ["--round", "1"] if "round" in row["parameters"] else []
+        code, told, said = invoke("reports", row["report"], NAME, *round_, "--json", home=home)
+        assert code == 0, said
+        assert isinstance(json.loads(told), list)
+
+
+def test_report_rows_are_those_of_its_query(home: Path) -> None:
+    told = invoke("reports", "yield_by_round", NAME, "--json", home=home)[1]
+    assert json.loads(told) == Store(Home(home)).rows("reports/yield_by_round", experiment=NAME)
+    told = invoke("reports", "training_lineage", NAME, "--round", "1", home=home)[1]
+    assert "<script>" in told and not any(control in told for control in CONTROLS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["yield"], 2, "star reports yield EXPERIMENT"),
+        (["yield", NAME], 74, "no query 'reports/yield'"),
+        (["../checks/duplicate_keys", NAME], 74, "is not valid"),
+        (["yield_by_round", "nobody"], 66, f"there are: {NAME}"),
+        (["training_lineage", NAME], 64, "name it with --round N"),
+        (["yield_by_round", NAME, "--gpu-hour", "2"], 64, "has no parameter gpu_hour; it takes experiment"),
+    ],
+)
+def test_reports_say_what_they_need(home: Path, arguments: list[str], code: int, words: str) -> None:
+    found, told, said = invoke("reports", *arguments, home=home)
+    assert (found, told) == (code, "")
+    assert words in " ".join(said.replace("│", " ").split())
+
+
+def test_reports_take_the_price_of_a_gpu_hour_from_the_site(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    (tmp_path / "home" / "site.yaml").write_text("prices: {gpu_hour: 3}\n")
+    with Store(Home(tmp_path / "home")).transaction() as connection:
+        connection.execute(
+            "UPDATE stage_runs SET device = 'NVIDIA H100', seconds = 3600 WHERE round = 1 AND stage = 'generate'"
+        )
+    command = ["reports", "cost_by_round", NAME, "--json"]
+    assert json.loads(invoke(*command, home=tmp_path / "home")[1])[1]["money"] == 3.0
+    assert json.loads(invoke(*command, "--gpu-hour", "2", home=tmp_path / "home")[1])[1]["money"] == 2.0
+    assert json.loads(invoke(*command, home=home)[1])[1]["money"] is None

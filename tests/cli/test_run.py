@@ -119,6 +119,7 @@ def test_signal_ends_a_run_cleanly_and_says_how_to_go_on(
 
 def test_signal_within_a_query_of_the_store_is_told_as_an_interruption(project: tuple[Path, Path]) -> None:
     home, _ = project
+    Home(home).snapshot_path.unlink(missing_ok=True)  # it is made anew right before the query starts
     hours = "select sum(hash(a.range + b.range)) from range(1000000) a, range(10000000) b"
     query = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "--home", str(home), "sql", hours],
@@ -127,7 +128,7 @@ def test_signal_within_a_query_of_the_store_is_told_as_an_interruption(project: 
         text=True,
     )
     try:
-        _wait_for(Home(home).snapshot_path.exists)  # made right before the query starts
+        _wait_for(Home(home).snapshot_path.exists)
         query.send_signal(signal.SIGTERM)
         _, said = query.communicate(timeout=60)
     finally:

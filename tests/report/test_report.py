@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.config import load_config
 from pipeline.paths import Home
 from pipeline.report import html, plots
 from pipeline.report.data import ReportData, gather
+from pipeline.report.sections import sections
 from pipeline.report.tables import ROUND_COLUMNS, held_out, round_cells
 from pipeline.report.write import write_comparison, write_report
 from pipeline.store import Store
@@ -169,3 +171,41 @@ def test_plot_labels_at_line_ends_keep_apart(ends: list[float]) -> None:
     placed = [height for height, _, _ in plots._apart([(height, "x", "y") for height in ends], 5.0)]
     assert all(upper - lower >= 5.0 - 1e-9 for upper, lower in zip(placed, placed[1:], strict=False))
     assert len(placed) == len(ends)
+
+
+def test_report_folds_what_was_solved_texts_and_cost_with_the_numbers_of_the_store(
+    page: str, data: ReportData
+) -> None:
+    shown = {part["title"]: part for part in sections(data)}
+    assert list(shown) == [
+        "What the graders said",
+        "What was left out, and why",
+        "Solved first, again, and no longer",
+        "How many texts differ",
+        "Cost",
+        "Time per stage",
+    ]
+    # p0 and p1 are solved without the hint, p2 with it; the two texts of p0 differ.
+    assert shown["Solved first, again, and no longer"]["rows"] == [["1", "6", "2", "2", "0", "0", "1"]]
+    (generated, rationalized) = shown["How many texts differ"]["rows"]
+    assert dict(zip(shown["How many texts differ"]["columns"], generated, strict=True))["correct"] == "3"
+    assert rationalized[:2] == ["1", "rationalized"]
+    assert all(f"<strong>{title}</strong>" in page for title in shown)
+    assert "Where two graders differ" not in page
+
+
+def test_report_prices_gpu_time_where_the_site_has_a_price(
+    home: Home, data: ReportData, tmp_path: Path
+) -> None:
+    (cost,) = [part for part in sections(data) if part["title"] == "Cost"]
+    assert not any("USD" in name for name in cost["columns"])
+    shutil.copytree(home.root, tmp_path / "home")
+    (tmp_path / "home" / "site.yaml").write_text("prices: {gpu_hour: 2.5, currency: EUR}\n")
+    priced = Home(tmp_path / "home")
+    with Store(priced).transaction() as connection:
+        connection.execute(
+            "UPDATE stage_runs SET device = 'NVIDIA H100', seconds = 7200 WHERE round = 1 AND stage = 'generate'"
+        )
+    (cost,) = [part for part in sections(gather(Store(priced), priced, NAME)) if part["title"] == "Cost"]
+    assert dict(zip(cost["columns"], cost["rows"][-1], strict=True))["EUR"] == "5.00"
+    assert dict(zip(cost["columns"], cost["rows"][-1], strict=True))["GPU hours"] == "2.00"

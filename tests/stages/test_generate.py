@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.store.checks import run_checks
 from tests.stages.conftest import Lab, right
 
 FEW_SHOT = (
@@ -157,3 +158,50 @@ def test_verify_graded_outcomes_follow_the_answers(lab: Lab) -> None:
         "where problem_id = 'p3' order by sample"
     )
     assert rows == [(0, "correct", "6"), (1, "wrong", None)]
+
+
+GOLD = ("generate.samples=1", "rationalize.enabled=false", "rounds=1")
+TRAINED = "select problem_id, origin, completion from training_rows order by 1"
+
+
+def test_generate_from_gold_answers_trains_on_the_answer_line_alone(lab: Lab) -> None:
+    lab.run(*GOLD, "generate.source=gold_answers", "generate.answer_text='#### {answer}'")
+    assert lab.rows(TRAINED) == [(f"p{index}", "imported", f" #### {2 * index}") for index in range(6)]
+    assert lab.rows(
+        "select distinct engine, completion_tokens from rationales where origin = 'imported'"
+    ) == [("imported", 0)]
+    assert lab.rows("select count(*) from rationales where origin in ('generated', 'rationalized')") == [(0,)]
+    assert run_checks(lab.store, "lab") == []
+
+
+def test_generate_from_gold_solutions_trains_on_those_that_the_grader_accepts(lab: Lab) -> None:
+    source = lab.folder / "train.jsonl"
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    solutions = {"p0": right(0, "Nothing"), "p1": right(2), "p2": right(5), "p3": None}
+    rows = [{**row, "solution": solutions.get(row["id"])} for row in rows]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    field = "problems.sources.train.fields.solution=solution"
+    lab.run(*GOLD, field, "generate.source=gold_solutions")
+    assert lab.rows(TRAINED) == [
+        ("p0", "imported", f" {right(0, 'Nothing')}"),
+        ("p1", "imported", f" {right(2)}"),
+    ]
+    assert lab.rows("select problem_id, reason from rejections where rationale_id is not null") == [
+        ("p2", "wrong")
+    ]
+    assert run_checks(lab.store, "lab") == []
+
+
+def test_generate_from_gold_answers_without_their_form_is_refused(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match=r"set generate\.answer_text to how an answer alone is written"):
+        lab.run("generate.source=gold_answers")
+
+
+def test_generate_imported_rationales_have_their_prompt_in_the_tables_where_samples_had_another(
+    lab: Lab,
+) -> None:
+    given = [{"problem_id": "p1", "text": right(2)}]
+    (lab.folder / "given.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    lab.run("problems.imported={path: given.jsonl}", FEW_SHOT, until="generate")
+    missing = "select origin from rationales where prompt_hash not in (select prompt_hash from prompts)"
+    assert lab.rows(missing) == []

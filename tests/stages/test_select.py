@@ -71,6 +71,39 @@ def test_select_hint_leak_of_a_rationalized_text_is_left_out(lab: Lab) -> None:
     assert ("p2", "hint_leaked") in lab.rows(REASONS)
 
 
+def test_select_leaves_out_what_a_person_excluded_and_is_done_again_for_it(lab: Lab) -> None:
+    lab.says("p1", [right(2)])
+    lab.says("p2", [right(4)])
+    lab.run(until="select")
+    assert [problem for problem, _ in lab.rows(KEPT)] == ["p1", "p2"]
+    executions = "select count(*) from stage_runs where stage = 'select'"
+    assert lab.rows(executions) == [(1,)]
+    lab.run(until="select")
+    assert lab.rows(executions) == [(1,)]  # nothing new: nothing done
+    (kept,) = lab.rows("select rationale_id from training_rows where problem_id = 'p1' and not superseded")
+    lab.store.flag("lab", kept[0], kind="wrong_verdict", author="anna", note="a guess")
+    lab.run(until="select")
+    assert lab.rows(executions) == [(2,)]
+    assert [problem for problem, _ in lab.rows(KEPT)] == ["p2"]
+    detail = "select detail from rejections where reason = 'excluded_by_person' and not superseded"
+    assert lab.rows(detail) == [("verdict called wrong by anna: a guess",)] * 2  # both samples read alike
+    (flag,) = lab.store.rows("flags_of_attempt", experiment="lab", rationale_id=kept[0])
+    lab.store.withdraw_flag(flag["flag_id"], author="anna")
+    lab.run(until="select")
+    assert [problem for problem, _ in lab.rows(KEPT)] == ["p1", "p2"]
+
+
+def test_select_flag_on_what_is_left_out_anyway_changes_no_reason(lab: Lab) -> None:
+    lab.run("rationalize.enabled=false", until="select")
+    before = lab.rows(REASONS)
+    (wrong,) = lab.rows("select min(rationale_id) from rejections")
+    lab.store.flag("lab", wrong[0], kind="wrong_verdict", author="anna")
+    lab.run("rationalize.enabled=false", until="select")
+    assert lab.rows(REASONS) == before
+    outputs = "select count(*), count(distinct output_digest) from stage_runs where stage = 'select'"
+    assert lab.rows(outputs) == [(2, 1)]
+
+
 @pytest.mark.slow
 def test_select_reuse_all_trains_on_the_rows_of_earlier_rounds_once(lab: Lab) -> None:
     lab.says("p1", [right(2)])
