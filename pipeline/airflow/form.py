@@ -77,7 +77,7 @@ def trigger_form(configs: Sequence[str], site: LoadedSite) -> dict[str, Param]:
             items={"type": "string", "pattern": assignments_pattern(tuple(FIELDS.values()))},
             section="Further",
             description_md="One `key=value` a line, of: "
-            + ", ".join(f"`{key}`" for key in triggerable_fields() if key not in FIELDS.values()),
+            + ", ".join(key for key in triggerable_fields() if key not in FIELDS.values()),
         ),
     }
 
