@@ -186,6 +186,8 @@ def test_schedule_starts_an_experiment_named_by_date_and_off_means_off(airflow: 
     assert all(run["run_type"] != "scheduled" for run in airflow.api.runs(LAUNCHER))
     airflow.write_site(SITE + "  schedule: {cron: '* * * * *', config: smoke}\n")
     run = airflow.wait(lambda: _scheduled(airflow), "a scheduled run", 180)
+    # A run without conf takes the config that the site names when its first task reads the DAG.
+    airflow.wait(lambda: _launched(airflow, run["dag_run_id"]), "the scheduled launch", 180)
     airflow.write_site(SITE)
     assert airflow.finish(LAUNCHER, run["dag_run_id"])["state"] == "success"
     day = time.strftime("%Y-%m-%d", time.gmtime())
@@ -196,6 +198,10 @@ def test_schedule_starts_an_experiment_named_by_date_and_off_means_off(airflow: 
 def _scheduled(airflow: Running) -> dict[str, object] | None:
     runs = (run for run in airflow.api.runs(LAUNCHER) if run["run_type"] == "scheduled")
     return next(runs, None)
+
+
+def _launched(airflow: Running, run_id: str) -> bool:
+    return airflow.states(LAUNCHER, run_id).get("launch") == {"success"}
 
 
 def _stage_process(experiment: str, stage: str | None = None) -> psutil.Process | None:
