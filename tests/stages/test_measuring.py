@@ -113,6 +113,22 @@ def test_decide_patience_stops_when_dev_accuracy_does_not_rise(lab: Lab) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("min_gain", "reason"),
+    [(0.3, "the best dev accuracy rose by +25.0% in the last 2 rounds"), (0.2, "all 2 rounds are done")],
+)
+def test_decide_min_gain_is_the_rise_that_patience_asks_for(lab: Lab, min_gain: float, reason: str) -> None:
+    lab.says("p1", [right(2)])
+    for problem in ("d1", "d2", "d3"):
+        lab.says(problem, [right(1000)])
+    settings = ("decide.patience=2", f"decide.min_gain={min_gain}")
+    lab.run("rounds=1", *settings)
+    lab.says("d1", [right(3)])  # from here on 2 of 4 instead of 1 of 4
+    assert lab.run("rounds=2", *settings).startswith(reason)
+    assert lab.rows("select round, decision from rounds order by round")[-1] == (2, "stop")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "stays"), [("best", [True, False, True]), ("last", [False, False, True])])
 def test_decide_keep_removes_files_but_no_rows_and_the_run_goes_on(
     lab: Lab, keep: str, stays: list[bool]
