@@ -100,6 +100,7 @@ def test_task_killed_leaves_no_process(tmp_path: Path) -> None:
     task = StubbornTask(tmp_path, timeout_s=600)
     task.process.kill()
     task.finish()
+    assert task.process.returncode == -signal.SIGKILL
 
 
 def test_task_interrupted_leaves_no_process(tmp_path: Path) -> None:
@@ -116,3 +117,4 @@ def test_task_whose_supervisor_was_killed_leaves_no_process(tmp_path: Path) -> N
     task.process.kill()
     task.finish()
     own.wait(30)
+    assert not own.is_running()
