@@ -92,5 +92,8 @@ def mcnemar(gained: int, lost: int) -> float:
     How likely a split of the discordant pairs at least as uneven is, if either way is equally likely.
     """
     pairs = gained + lost
-    tail = sum(comb(pairs, count) for count in range(min(gained, lost) + 1))
+    ways = tail = 1
+    for count in range(min(gained, lost)):
+        ways = ways * (pairs - count) // (count + 1)  # comb(pairs, count + 1) from the one before: exact
+        tail += ways
     return min(1.0, tail / (1 << pairs) * 2)

@@ -215,3 +215,26 @@ def test_run_child_killed_supervisor_takes_the_child_along(pids: list[Path]):
     )
     assert code == -signal.SIGKILL
     assert wait_until(lambda: not alive(int(pids[0].read_text())))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a first thread that ends before the others is Linux")
+def test_run_child_whose_first_thread_has_ended_is_ended_whole(tmp_path: Path):
+    file = tmp_path / "pid"
+    with pytest.raises(ChildTimeoutError):
+        run_child(
+            python(
+                """
+                import ctypes, os, sys, threading, time
+                threading.Thread(target=time.sleep, args=(600,)).start()
+                open(sys.argv[1], "w").write(str(os.getpid()))
+                libc = ctypes.PyDLL(None)
+                libc.syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # exit of this thread alone
+                """,
+                file,
+            ),
+            on_line=print,
+            env=os.environ,
+            timeout_s=4,
+            grace_s=0.3,
+        )
+    assert not psutil.pid_exists(int(file.read_text()))

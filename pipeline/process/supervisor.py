@@ -34,16 +34,18 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def _descendants(root: int) -> list[int]:
-    """Pids below `root`, from /proc (empty where there is none)."""
+    """Pids below `root`, from /proc (empty where there is none), the dead that nobody has collected among them.
+
+    A process whose first thread has ended looks as dead as they do, while its other threads still run.
+    """
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name in parentheses may hold spaces; state and parent follow the last parenthesis.
-            state, parent = entry.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            _, parent = entry.read_text(errors="replace").rpartition(")")[2].split()[:2]
         except (OSError, ValueError):
             continue  # it ended while we looked
-        if state != "Z":
-            children.setdefault(int(parent), []).append(int(entry.parent.name))
+        children.setdefault(int(parent), []).append(int(entry.parent.name))
     found: list[int] = []
     queue = [root]
     while queue:
