@@ -25,6 +25,8 @@ _LARGEST_BITS = 20_000
 _LARGEST_FACTORIAL = 500
 _LARGEST_FACTORIAL_MODULO = 100_000
 _LARGEST_MAGNITUDE = 10**7
+_LARGEST_ARGUMENT = 4096
+"""Bits: to reduce a larger argument by multiples of pi takes as many digits of pi, minutes for 10^1000000."""
 _POINTS = 3
 _PRIMES = (2**127 - 1, 2**521 - 1, 2**607 - 1)
 
@@ -336,6 +338,13 @@ def _operation(name: str, parts: list[Any], context: Any) -> Any:
 
 
 def _function(name: str, parts: list[Any], context: Any) -> Any:
+    if name in {"ln", "log", "lg"}:
+        if parts[0] == 0:
+            raise Undecided
+        scale = {"ln": 1, "log": context.mpf("1.0986122886681098"), "lg": context.log(10)}[name]
+        return context.log(parts[0]) / scale
+    if any(part and context.mag(part) > _LARGEST_ARGUMENT for part in parts):
+        raise Undecided
     if name.startswith("call:"):  # an unknown function: any fixed smooth one tells f(2) from 2f
         seed = _point(context, name, 0)
         return seed + sum(
@@ -343,11 +352,6 @@ def _function(name: str, parts: list[Any], context: Any) -> Any:
         )
     if name in {"exp", "sinh", "cosh"} and abs(first_real(parts[0])) > _LARGEST_MAGNITUDE:
         raise Undecided
-    if name in {"ln", "log", "lg"}:
-        if parts[0] == 0:
-            raise Undecided
-        scale = {"ln": 1, "log": context.mpf("1.0986122886681098"), "lg": context.log(10)}[name]
-        return context.log(parts[0]) / scale
     names = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
     return getattr(context, names.get(name, name))(parts[0])
 
