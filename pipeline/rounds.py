@@ -40,6 +40,11 @@ class Stage:
     flags: bool = False
     version: int = 1
 
+    @property
+    def grades(self) -> bool:
+        """Whether a grader works in it."""
+        return "verify.grader" in self.config
+
     def in_round(self, round_: int, config: ExperimentConfig) -> bool:
         """Whether the stage is part of round `round_` of an experiment."""
         if self.only_if is not None and not operator.attrgetter(self.only_if)(config):

@@ -6,8 +6,8 @@ import collections
 import os
 import resource
 import sys
+import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,20 @@ LONGEST_S, MOST_MIB = 5.0, 2048
 
 
 def pathological(workers: int) -> bool:
-    """Print what came of them; whether memory held, the pool lived on, and only equal pairs passed."""
+    """With gmpy2 and without: whether memory held, the pool lived on, and only equal pairs passed in both."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "gmpy2.py").write_text("raise ImportError")  # SymPy and mpmath then do without
+        path = os.environ.get("PYTHONPATH", "")
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [folder, path])
+        )  # only workers started later see it
+        without = _pathological(workers, "without")
+        os.environ["PYTHONPATH"] = path
+    return _pathological(workers, "with") and without
+
+
+def _pathological(workers: int, gmpy2: str) -> bool:
+    """Print what came of them."""
     sys.path.insert(0, str(INPUTS))
     from pathological import REALLY_EQUAL, pairs  # type: ignore[import-not-found]
 
@@ -39,7 +52,6 @@ def pathological(workers: int) -> bool:
     wrong = [pair for pair, one in zip(hostile, verdicts, strict=True) if one.outcome is Outcome.CORRECT]
     wrong = [pair for pair in wrong if pair not in REALLY_EQUAL]
     reasons = collections.Counter(f"{verdict.outcome.value} ({verdict.reason})" for verdict in verdicts)
-    gmpy2 = "with" if find_spec("gmpy2") else "without"
     print(f"\n## {len(hostile)} pathological inputs, {gmpy2} gmpy2, load {os.getloadavg()[0]:.1f}\n")
     columns = (
         "answered | median s | slowest s | over 5 s | largest process MiB | accepted wrongly | pool after"

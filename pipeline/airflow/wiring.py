@@ -75,6 +75,7 @@ def _stages(site: AirflowSite, experiment: str, round_: str) -> list[Any]:
     for stage in STAGES:
         if stage.rounds != "every" and (stage.rounds == "zero") != zero:
             continue
+        gpu = stage.gpu or (stage.grades and site.judge_on_gpu)
         arguments = {
             "task_id": stage.name,
             "stage": stage.name,
@@ -82,8 +83,8 @@ def _stages(site: AirflowSite, experiment: str, round_: str) -> list[Any]:
             "round_": round_,
             "optional": stage.only_if is not None,
             "doc_md": _documentation(stage),
-            **_placed(site, site.gpu if stage.gpu else site.cpu),
-            "executor_config": executor_config(site, gpu=stage.gpu),
+            **_placed(site, site.gpu if gpu else site.cpu),
+            "executor_config": executor_config(site, gpu=gpu),
         }
         if stage.sharded:
             mapped = StageOperator.partial(map_index_template="shard {{ shard }}", **arguments)

@@ -122,6 +122,8 @@ class AirflowSite(Section):
     """Stages that load a model: generate, rationalize, regenerate, train, evaluate."""
     cpu: PlaceSite = option(default_factory=PlaceSite)
     """All other stages."""
+    judge_on_gpu: bool = option(False)
+    """Stages that grade run where those that load a model do: for a judge with an `engine` of its own."""
     kubernetes: KubernetesSite | None = option(None)
     """Pods of the tasks under KubernetesExecutor. None: tasks ask for nothing."""
 

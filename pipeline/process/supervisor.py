@@ -34,7 +34,7 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def _descendants(root: int) -> list[int]:
-    """Pids below `root`, from /proc (empty where there is none), the dead that nobody has collected among them.
+    """Pids below `root`, from /proc (empty where there is none), the dead that nobody collected among them.
 
     A process whose first thread has ended looks as dead as they do, while its other threads still run.
     """

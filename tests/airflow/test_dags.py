@@ -109,6 +109,14 @@ def test_dags_take_schedule_pools_queues_and_limits_from_the_site(drive: Driver,
                 assert (task["pool"], task["queue"], task["priority"], task["timeout"]) == expected
 
 
+def test_dags_of_a_site_with_judges_on_gpus_grade_where_models_are_loaded(drive: Driver, tmp_path) -> None:
+    (tmp_path / "site.yaml").write_text("airflow: {judge_on_gpu: true, gpu: {pool: gpu}}")
+    tasks = structure(drive, STAR_SITE=str(tmp_path / "site.yaml"))["star_round"]["tasks"]
+    graded = {"verify_generated", "verify_rationalized", "verify_regenerated", "verify_evaluated"}
+    loaded = {stage.name for stage in STAGES if stage.gpu}
+    assert {name for name, task in tasks.items() if task["pool"] == "gpu"} == graded | loaded
+
+
 def test_dags_with_an_asset_schedule_follow_that_asset(drive: Driver, tmp_path) -> None:
     (tmp_path / "site.yaml").write_text('airflow: {schedule: {asset: "s3://problems/math"}}')
     dags = structure(drive, STAR_SITE=str(tmp_path / "site.yaml"))

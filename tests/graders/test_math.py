@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config.graders import MathGrader
 from pipeline.graders import Grading, build_grader, open_grading, parse_config
+from pipeline.graders.protocol import Job
 from pipeline.records import GradeItem, Outcome, Verdict
 
 EQUAL = [
@@ -362,3 +363,9 @@ def test_math_empty_gold_is_ungraded() -> None:
 
 def test_math_gold_without_a_value_is_ungraded() -> None:
     assert outcome("1/0", "5")[0] is Outcome.UNGRADED
+
+
+@pytest.mark.parametrize("huge", [r"\tan(10^{1000000})", r"\sin(2^{100000})", r"f(10^{1000000})"])
+def test_math_huge_argument_is_left_to_a_worker_that_can_be_killed(huge: str) -> None:
+    grader = build_grader(parse_config({"type": "math", "extract": ["whole"]}))
+    assert isinstance(grader.inline(GradeItem("x", "0", huge)), Job)
