@@ -19,7 +19,8 @@ Answers = Mapping[tuple[str, str], bool]
 class Measured:
     """One experiment in one round, measured on a split in one prompt style, and its costs up to that round.
 
-    `cost` has sampled_tokens, trained_tokens, steps, seconds and gpu_hours since round 0.
+    `cost` has sampled_tokens, trained_tokens, steps, seconds and gpu_hours since round 0, and money where a
+    GPU-hour has a price.
     """
 
     experiment: str
@@ -74,11 +75,13 @@ def chosen_round(store: Store, experiment: str, wanted: str) -> int:
     return int(wanted)
 
 
-def measured(store: Store, experiment: str, round_: int, split: str | None = None) -> Measured:
+def measured(
+    store: Store, experiment: str, round_: int, split: str | None = None, gpu_hour: float | None = None
+) -> Measured:
     """What a round solved of `split` (by default eval where it was measured, else dev).
 
-    Round 0 was measured in two prompt styles where there are exemplars: the better one stands. NotReadyError
-    where that split was not measured.
+    `gpu_hour` is the price of a GPU for an hour. Round 0 was measured in two prompt styles where there are
+    exemplars: the better one stands. NotReadyError where that split was not measured.
     """
     found = [row for row in _accuracies(store, experiment) if row["round"] == round_]
     splits = {row["split"] for row in found}
@@ -96,7 +99,9 @@ def measured(store: Store, experiment: str, round_: int, split: str | None = Non
         for row in rows
         if row["prompt_style"] == style
     }
-    return Measured(experiment, round_, chosen, style, answers, cost_up_to(store, experiment, round_))
+    return Measured(
+        experiment, round_, chosen, style, answers, cost_up_to(store, experiment, round_, gpu_hour)
+    )
 
 
 def compare(first: Measured, second: Measured, confidence: float = 0.95) -> Comparison:
@@ -136,11 +141,13 @@ def compare(first: Measured, second: Measured, confidence: float = 0.95) -> Comp
     )
 
 
-def cost_up_to(store: Store, experiment: str, round_: int) -> dict[str, float]:
-    """Tokens sampled and trained on, optimizer steps, seconds and GPU hours of rounds 0 to `round_`."""
-    rows = store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None)
-    names = ("sampled_tokens", "trained_tokens", "steps", "seconds", "gpu_hours")
-    return {name: sum(row[name] for row in rows if row["round"] <= round_) for name in names}
+def cost_up_to(store: Store, experiment: str, round_: int, gpu_hour: float | None = None) -> dict[str, float]:
+    """Tokens sampled and trained on, optimizer steps, seconds, GPU hours, money of rounds 0 to `round_`."""
+    rows = store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=gpu_hour)
+    names = ["sampled_tokens", "trained_tokens", "steps", "seconds", "gpu_hours"]
+    if gpu_hour is not None:
+        names.append("money")
+    return {name: sum(row[name] or 0 for row in rows if row["round"] <= round_) for name in names}
 
 
 def _accuracies(store: Store, experiment: str) -> Sequence[Mapping[str, Any]]:

@@ -128,6 +128,19 @@ def test_compare_command_shows_the_table_and_the_same_as_json(store: Store) -> N
     assert (rows[0]["gained"], rows[0]["lost"], rows[0]["first"]["cost"]["seconds"]) == (5, 2, 10.0)
 
 
+def test_compare_command_shows_money_where_the_site_has_a_price(store: Store) -> None:
+    for name, seconds in (("one", 1800.0), ("two", 5400.0)):
+        put(store, name, 0, solved="012")
+        spent = RunSummary(seconds=seconds, device="cuda")
+        commit_rows(store, "train", 0, {}, experiment=name, summary=spent)
+    (store.home.root / "site.yaml").write_text("prices: {gpu_hour: 4.0, currency: EUR}")
+    code, told, said = invoke("compare", "one", "two", home=store.home.root)
+    assert code == 0, said
+    header, first, second = told.splitlines()[:3]
+    assert header.split()[-1] == "EUR"
+    assert (first.split()[-2:], second.split()[-2:]) == (["0.50", "2.00"], ["1.50", "6.00"])
+
+
 def test_compare_command_takes_rounds_of_one_experiment(finished: Path) -> None:
     code, told, said = invoke("compare", f"{NAME}@0", NAME, "--round", "last", home=finished / "home")
     assert code == 0, said

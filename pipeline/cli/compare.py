@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pipeline.cli.commands import add
-from pipeline.cli.context import known_experiment, store_of
+from pipeline.cli.context import home_of, known_experiment, store_of
 from pipeline.cli.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -44,27 +44,31 @@ def compare(
     Greedy answers are paired by problem. Gained: solved by it and not by the first; lost: the other way.
     """
     from pipeline.compare import compare as paired
+    from pipeline.config.site import load_site
 
     if len(experiments) < 2:
         raise typer.BadParameter("name at least two to compare", param_hint="EXPERIMENT")
-    first, *others = (_measured(ctx, name, round_, split) for name in experiments)
+    prices = load_site(home_of(ctx)).config.prices
+    first, *others = (_measured(ctx, name, round_, split, prices.gpu_hour) for name in experiments)
     found = [paired(first, other) for other in others]
     if json:
         print_json([_as_json(comparison) for comparison in found])
         return
-    _print(first, found)
+    _print(first, found, prices.currency)
 
 
-def _measured(ctx: typer.Context, named: str, default: str, split: str | None) -> Measured:
+def _measured(
+    ctx: typer.Context, named: str, default: str, split: str | None, gpu_hour: float | None
+) -> Measured:
     from pipeline.compare import chosen_round, measured
 
     name, _, wanted = named.partition("@")
     store = store_of(ctx)
     known_experiment(store, name)
-    return measured(store, name, chosen_round(store, name, wanted or default), split)
+    return measured(store, name, chosen_round(store, name, wanted or default), split, gpu_hour)
 
 
-def _print(first: Measured, found: list[Comparison]) -> None:
+def _print(first: Measured, found: list[Comparison], currency: str) -> None:
     rows: list[list[Any]] = [
         [_title(first), _share(found[0].first_accuracy), "", "", "", "", *_cost(first)],
         *(
@@ -80,7 +84,7 @@ def _print(first: Measured, found: list[Comparison]) -> None:
             for one in found
         ),
     ]
-    costs = ("sampled tokens", "steps", "seconds", "GPU h")
+    costs = ["sampled tokens", "steps", "seconds", "GPU h", *([currency] if "money" in first.cost else [])]
     columns = ("experiment", "accuracy", "difference", "gained", "lost", "p", *costs)
     print_table(columns, rows, right=frozenset(columns[1:]))
     say(
@@ -131,6 +135,7 @@ def _cost(side: Measured) -> list[str]:
         f"{cost['steps']:,.0f}",
         f"{cost['seconds']:,.1f}",
         f"{cost['gpu_hours']:,.2f}",
+        *([f"{cost['money']:,.2f}"] if "money" in cost else []),
     ]
 
 
