@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from pipeline.errors import StarError
+from pipeline.errors import StarError, StoppedByGateError
 
 _LAST_LINES = 15
 _GRACE_S = 30.0
 _ASK_AGAIN_S = 2.0
+_ENDED = (0, StoppedByGateError.exit_code)
+"""A gate of the config ends a run early; what it measured by then stands."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ def _tell_end(
 
 def _finish(running: dict[str, _Run], run: _Run) -> None:
     del running[run.name]
-    if run.process.returncode != 0:
+    if run.process.returncode not in _ENDED:
         said = "\n".join(f"  {line}" for line in run.said)
         raise StarError(f"{run.name} ended with exit code {run.process.returncode}; it said last:\n{said}")
 

@@ -55,6 +55,18 @@ def test_ablate_runs_arms_and_controls_at_one_budget_and_the_same_command_finds_
     assert store.query_readonly(generated)[1] == [(0,)]
 
 
+@pytest.mark.slow
+def test_ablate_arm_that_a_gate_stopped_stands_beside_the_others(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "project", rounds=2)
+    told = star(
+        *("ablate", str(config), "--vary", "decide.max_cut_off=1.0,0.01", "--json"), home=tmp_path / "home"
+    )
+    assert told.returncode == 0, told.stderr
+    arms = json.loads(told.stdout.splitlines()[-1])["arms"]
+    assert [arm["title"] for arm in arms][:2] == ["decide.max_cut_off=1.0", "decide.max_cut_off=0.01"]
+    assert "are cut off, decide.max_cut_off is 1.0%" in told.stderr + told.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
