@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -51,7 +50,8 @@ def main() -> None:
             star_run(home, options.config, f"hand-{number}", options.rounds)
             by_hand.append(rounds_by_hand(home, f"hand-{number}"))
             by_airflow.append(by_dag_runs(api, home, options.config, f"dag-{number}", options.rounds))
-    show(options, by_hand, by_airflow)
+            print(f"repetition {number + 1} of {options.repeat} is done", file=sys.stderr, flush=True)
+        show(options, by_hand, by_airflow)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def airflow(folder: Path, port: int) -> Iterator[Api]:
         wait(lambda: api.is_ready() and known(api))
         yield api
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # Ctrl-C would be ignored where a shell started us in the background
         process.wait(90)
 
 
