@@ -185,7 +185,7 @@ def test_everything_killed_in_mid_round_goes_on_after_a_restart(airflow: Running
 def test_schedule_starts_an_experiment_named_by_date_and_off_means_off(airflow: Running) -> None:
     assert all(run["run_type"] != "scheduled" for run in airflow.api.runs(LAUNCHER))
     airflow.write_site(SITE + "  schedule: {cron: '* * * * *', config: smoke}\n")
-    run = airflow.wait(lambda: _scheduled(airflow), "a scheduled run", 180)
+    run = airflow.wait(lambda: _of_type(airflow, "scheduled"), "a scheduled run", 180)
     # A run without conf takes the config that the site names when its first task reads the DAG.
     airflow.wait(lambda: _launched(airflow, run["dag_run_id"]), "the scheduled launch", 180)
     airflow.write_site(SITE)
@@ -195,8 +195,37 @@ def test_schedule_starts_an_experiment_named_by_date_and_off_means_off(airflow: 
     assert any(name.startswith(f"smoke-{day[:7]}") for name in names), names
 
 
-def _scheduled(airflow: Running) -> dict[str, object] | None:
-    runs = (run for run in airflow.api.runs(LAUNCHER) if run["run_type"] == "scheduled")
+def test_asset_starts_an_experiment_and_a_round_that_is_late_is_reported(airflow: Running) -> None:
+    asset = "s3://problems/new-ones"
+    second = 1 / 3600
+    schedule = f"schedule: {{asset: '{asset}', config: smoke}}"
+    airflow.write_site(f"{SITE}  deadline_hours: {second}\n  {schedule}\n")
+    [found] = airflow.wait(lambda: _assets(airflow, asset), "Airflow to know the asset", 120)
+    airflow.api.call("POST", "/assets/events", {"asset_id": found["id"]})
+    run = airflow.wait(lambda: _of_type(airflow, "asset_triggered"), "a run that the asset started", 120)
+    airflow.wait(lambda: _launched(airflow, run["dag_run_id"]), "its launch", 180)
+    late = airflow.wait(lambda: _late_report(airflow), "the report of a late round", 180)
+    airflow.write_site(SITE)
+    assert "airflow.deadline_hours" in late
+    assert airflow.finish(LAUNCHER, run["dag_run_id"])["state"] == "success"
+
+
+def _assets(airflow: Running, uri: str) -> list[dict[str, object]]:
+    return [one for one in airflow.api.call("GET", "/assets")["assets"] if one["uri"] == uri]
+
+
+def _late_report(airflow: Running) -> str | None:
+    """The line of a log of Airflow that says so."""
+    for log in (airflow.folder / "airflow" / "logs").rglob("*"):
+        if log.is_file():
+            for line in log.read_text(errors="replace").splitlines():
+                if "is late" in line:
+                    return line
+    return None
+
+
+def _of_type(airflow: Running, run_type: str) -> dict[str, object] | None:
+    runs = (run for run in airflow.api.runs(LAUNCHER) if run["run_type"] == run_type)
     return next(runs, None)
 
 
