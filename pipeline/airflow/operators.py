@@ -124,7 +124,6 @@ class StageOperator(StarOperator):
         self.optional = optional
 
     def execute(self, context: Any) -> Any:
-        context["shard"] = self.shard
         ti = context["ti"]
         if self.optional and self.stage not in ti.xcom_pull(task_ids="prepare", key="stages"):
             raise AirflowSkipException(f"{self.stage} is no part of this round's config")

@@ -87,7 +87,7 @@ def _stages(site: AirflowSite, experiment: str, round_: str) -> list[Any]:
             "executor_config": executor_config(site, gpu=gpu),
         }
         if stage.sharded:
-            mapped = StageOperator.partial(map_index_template="shard {{ shard }}", **arguments)
+            mapped = StageOperator.partial(map_index_template="shard {{ task.shard }}", **arguments)
             tasks.append(mapped.expand(shard=tasks[0].output))
         else:
             tasks.append(StageOperator(**arguments))
