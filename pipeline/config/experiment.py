@@ -349,8 +349,8 @@ class ExperimentConfig(Section):
         if rounds > 0 and self.engine.foreign_hash is not None:
             raise ConfigError(
                 f"rounds is {rounds}, but engine.endpoint.url names a server whose model is the same in "
-                "every round: training starts from weights, and what it makes has to be served. Set rounds: 0 "
-                "to measure that model, or engine.endpoint.serve: true with the weights in model.base"
+                "every round: training starts from weights, and what it makes has to be served. Set "
+                "rounds: 0 to measure that model, or engine.endpoint.serve: true with the weights in model.base"
             )
 
 

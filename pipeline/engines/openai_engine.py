@@ -226,6 +226,10 @@ class OpenAIEngine:
         settings = client_settings(self._endpoint.api_key_env)
         return httpx2.AsyncClient(base_url=self._url, transport=transport, timeout=None, **settings)
 
+    def peak_gpu_memory(self) -> float | None:
+        """None: the server holds the model."""
+        return None
+
     def close(self) -> None:
         """End the server that we started. Safe to call twice."""
         if self._served is not None:
