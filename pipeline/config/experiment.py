@@ -350,7 +350,7 @@ class ExperimentConfig(Section):
             raise ConfigError(
                 f"rounds is {rounds}, but engine.endpoint.url names a server whose model is the same in "
                 "every round: training starts from weights, and what it makes has to be served. Set "
-                "rounds: 0 to measure that model, or engine.endpoint.serve: true with the weights in model.base"
+                "rounds: 0 to measure it, or engine.endpoint.serve: true with the weights in model.base"
             )
 
 
