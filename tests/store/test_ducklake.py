@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError, LeaseHeldError, StoreError
+from pipeline.errors import ConfigError, DataError, LeaseHeldError, StoreError
 from pipeline.paths import Home
 from pipeline.store import StageKey, Store, ducklake
 from pipeline.store.checks import run_checks
