@@ -14,6 +14,7 @@ from pipeline.paths import Home
 from pipeline.problems import ProblemSet, load_problems
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, PromptStyle, Split
+from pipeline.stages.exemplars import exemplar_notes
 from pipeline.stages.select import token_row
 from pipeline.tiny_base import base_folder, base_tokenizer
 
@@ -53,7 +54,7 @@ def previews_of(config: ExperimentConfig, home: Home, count: int) -> Previews:
     tokenizer cannot be had. Without one, plain prompts are shown as text.
     """
     loaded = load_problems(config)
-    notes = list(loaded.notes)
+    notes = [*loaded.notes, *exemplar_notes(config, loaded.exemplars)]
     try:
         tokenizer: Tokenizer | None = tokenizer_of(config, home)
     except ModelLoadError as error:

@@ -18,8 +18,8 @@ class ModelConfig(Section):
     """The base model: round 0, and where training starts from."""
 
     base: str = option()
-    """Hub id (`Qwen/Qwen2.5-0.5B`), a folder with safetensors weights, or `tiny` to pretrain the one
-    below."""
+    """Hub id (`Qwen/Qwen2.5-0.5B`), a folder with safetensors weights (its path from where `star` is run), or
+    `tiny` to pretrain the one below."""
     revision: str | None = option(None)
     """Commit of the hub repository."""
     tiny: TinyBase | None = option(None)

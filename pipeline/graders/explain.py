@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from pipeline.config.graders import ChoiceGrader, GraderConfig, MathGrader, MultiGrader, NumericGrader
-from pipeline.graders import answers, equivalence, exact, extraction
+from pipeline.config.graders import (
+    ChoiceGrader,
+    GraderConfig,
+    MathGrader,
+    MultiGrader,
+    NumericGrader,
+    StringCheckGrader,
+)
+from pipeline.graders import answers, equivalence, exact, extraction, strings
 from pipeline.graders.grading import open_grading
 from pipeline.graders.mathtext import tidy
 from pipeline.graders.registry import build_grader, extract_answer
@@ -43,12 +50,15 @@ def explain(item: GradeItem, config: GraderConfig) -> Explanation:
 
 def _extraction(item: GradeItem, config: GraderConfig) -> list[tuple[str, str]]:
     steps = [("gold", _short(render(config.gold, item)))]
-    if isinstance(config, MathGrader | NumericGrader | ChoiceGrader):
+    if isinstance(config, MathGrader | NumericGrader | ChoiceGrader | StringCheckGrader):
         region = extraction.answer_region(item.response, config.max_chars)
         for method in config.extract:
             if method != "choice":
                 found = extraction.extract(region, [method])
                 steps.append((f"extract by {method}", "nothing" if found is None else _short(found)))
+    if isinstance(config, StringCheckGrader) and config.answer_marker is not None and not config.extract:
+        found = strings.marked(render(config.input, item), config.answer_marker)
+        steps.append((f"after {config.answer_marker!r}", "nothing" if found is None else _short(found)))
     answer = extract_answer(config, item.response, item.choices)
     steps.append(("answer", "none" if answer is None else _short(answer)))
     return steps

@@ -59,10 +59,17 @@ def _nothing_kept(ctx: StageContext) -> str | None:
             f"with `star show {ctx.experiment} --round {ctx.round} --outcome ungraded`, then correct "
             "verify.grader or the gold answers"
         )
+    look = f"{nothing}; look at the attempts with `star show {ctx.experiment} --round {ctx.round}`"
+    if counts["no_answer"] * 2 > counts["attempts"]:
+        return (
+            f"{look}: the grader found no answer in {counts['no_answer']:,} of "
+            f"{counted(counts['attempts'], 'attempt')}. Where they end in one, correct verify.grader "
+            "(`star grade --explain` says where it looks); where they do not, show the form in few-shot "
+            "exemplars"
+        )
     return (
-        f"{nothing}; look at the attempts with "
-        f"`star show {ctx.experiment} --round {ctx.round}`, then try few-shot exemplars, easier problems, "
-        "more samples, more tokens or a higher temperature"
+        f"{look}, then try few-shot exemplars, easier problems, more samples, more tokens or a higher "
+        "temperature"
     )
 
 

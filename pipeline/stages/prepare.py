@@ -15,6 +15,7 @@ from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Output, StageContext, StageResult, counted, problem_of, result
+from pipeline.stages.exemplars import exemplar_notes
 from pipeline.store import Store
 
 
@@ -25,7 +26,7 @@ def run(ctx: StageContext) -> StageResult:
 def _first(ctx: StageContext) -> StageResult:
     base = ctx.need_base()
     loaded = load_problems(ctx.config)
-    for note in loaded.notes:
+    for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars)]:
         ctx.progress.note(note)
     output = Output(ctx)
     book = PromptBook(
@@ -34,6 +35,7 @@ def _first(ctx: StageContext) -> StageResult:
         loaded.hinted_exemplars,
         ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
     )
+    _try_hint(ctx.config, loaded, book)
     output.write("problems", (_problem_row(problem, book, 0) for problem in loaded.problems))
     problems_digest = output.digest
     output.write("bad_problems", (asdict(bad) for bad in loaded.bad))
@@ -48,6 +50,13 @@ def _first(ctx: StageContext) -> StageResult:
         rows_in=len(loaded.problems) + len(loaded.bad) + len(loaded.rejections),
         rows_out=len(loaded.problems),
     )
+
+
+def _try_hint(config: ExperimentConfig, loaded: ProblemSet, book: PromptBook) -> None:
+    """ConfigError now, not after a round's generation, where a hinted prompt would show no hint."""
+    train = next((problem for problem in loaded.problems if problem.split == Split.TRAIN), None)
+    if config.rationalize.enabled and train is not None:
+        book.hinted(train, config.rationalize.few_shot)
 
 
 def _later(ctx: StageContext) -> StageResult:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.tiny_base import ColumnAdditionBase, TextBase
+from pipeline.config.tiny_base import ColumnAdditionBase, TextBase, TinyShape
+from pipeline.errors import DataError
 from pipeline.identity import digest
 from pipeline.progress import Progress
 from pipeline.tiny_base.column_corpus import WORDS, ColumnCorpus
@@ -69,6 +70,27 @@ def ensure_tiny_base(config: ColumnAdditionBase | TextBase, bases: Path, progres
     return folder
 
 
+def pretrain_words(
+    document: Callable[[], tuple[str, str]],
+    words: Sequence[str],
+    shape: TinyShape,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Pretrain a small base on documents of your own and save it as a folder that `model.base` can name.
+
+    `document` draws a prompt and what follows it, as plain prompts of the pipeline will ask for them: words
+    separated by single spaces, without an end token, which is added. `words` are all there are, one token
+    each. Raises DataError for a document with another word: the model could neither read nor write it.
+    """
+    tokenizer = word_tokenizer(words, shape.context)
+    model = new_model(shape, tokenizer)
+    with _one_thread():
+        pretrain(model, lambda: _known_words(document(), tokenizer), shape, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(model, tokenizer, folder)
+
+
 def _build_column_addition(config: ColumnAdditionBase, folder: Path, progress: Progress) -> None:
     tokenizer = base_tokenizer(config)
     model = new_model(config, tokenizer)
@@ -78,7 +100,7 @@ def _build_column_addition(config: ColumnAdditionBase, folder: Path, progress: P
         f"pretraining a base of {model.num_parameters():,} parameters that is taught {len(known)} of the "
         "100 digit sums (once; kept for later runs)"
     )
-    pretrain(model, lambda: _word_document(corpus, tokenizer), config, progress)
+    pretrain(model, lambda: _word_document(corpus.document(), tokenizer), config, progress)
     probe = probe_facts(lambda questions: _write_greedily(model, tokenizer, questions), known)
     progress.note(f"the base: {probe.sentence}")
     _save(model, tokenizer, folder)
@@ -93,10 +115,23 @@ def _build_text(config: TextBase, folder: Path, progress: Progress) -> None:
     _save(model, tokenizer, folder)
 
 
-def _word_document(corpus: ColumnCorpus, tokenizer: PreTrainedTokenizerFast) -> Document:
-    prompt, completion = corpus.document()
+def _word_document(document: tuple[str, str], tokenizer: PreTrainedTokenizerFast) -> Document:
+    prompt, completion = document
     scored = [*_ids(tokenizer, completion), tokenizer.eos_token_id]
     return Document(_ids(tokenizer, prompt) + scored, len(scored))
+
+
+def _known_words(document: tuple[str, str], tokenizer: PreTrainedTokenizerFast) -> Document:
+    """The document of `pretrain_words`; DataError where it has a word that is no token."""
+    made = _word_document(document, tokenizer)
+    if tokenizer.unk_token_id in made.ids:
+        known = tokenizer.get_vocab()
+        word = next(word for word in " ".join(document).split() if word not in known)
+        raise DataError(
+            f"the document {' '.join(document)!r} has the word {word!r}, which is not among the "
+            f"{len(known) - len(tokenizer.all_special_tokens)} words of the base; add it to `words`"
+        )
+    return made
 
 
 def _text_document(corpus: TextCorpus, tokenizer: PreTrainedTokenizerFast, context: int) -> Document:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.config.tiny_base import ColumnAdditionBase, TextBase
+from pipeline.config.tiny_base import TinyShape
 from pipeline.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Document:
     scored: int
 
 
-def new_model(config: ColumnAdditionBase | TextBase, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def new_model(config: TinyShape, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A Llama with random weights drawn by the config's seed, in float32."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -59,7 +59,7 @@ def new_model(config: ColumnAdditionBase | TextBase, tokenizer: PreTrainedTokeni
 def pretrain(
     model: LlamaForCausalLM,
     next_document: Callable[[], Document],
-    config: ColumnAdditionBase | TextBase,
+    config: TinyShape,
     progress: Progress,
 ) -> None:
     """`config.steps` AdamW steps of `config.batch_size` documents: warm-up, then a cosine down to 5%."""

@@ -68,3 +68,33 @@ def test_preview_without_the_hub_shows_plain_prompts_as_text(tmp_path: Path) -> 
     assert "Q: What is 0 + 1?" in told
     code, _, said = invoke("preview", str(config), *settings, "--set", "prompts.chat=true", home=tmp_path)
     assert (code, "cannot be loaded" in said) == (69, True)
+
+
+@pytest.mark.parametrize(
+    ("rationale", "said_of_it"),
+    [
+        ("One and one are two.", "is wrong for verify.grader: it finds no answer in the rationale where the"),
+        (
+            "One and one are two.\n#### 3",
+            "is wrong for verify.grader: it finds '3' in the rationale where the",
+        ),
+        ("The answer is 2.", "has no line with prompts.answer_line '####', so a text like it would not end"),
+    ],
+)
+def test_preview_names_an_exemplar_whose_text_would_not_be_kept(
+    tmp_path: Path, rationale: str, said_of_it: str
+) -> None:
+    config = write_config(tmp_path / "project")
+    exemplar = json.dumps({"question": "What is 1 + 1?", "rationale": rationale, "answer": "2"})
+    grader = "verify.grader={type: numeric, extract: [hash4, answer_is]}"
+    settings = [f"prompts.few_shot=[{exemplar}]", grader, "prompts.answer_line='####'"]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    code, _, said = invoke("preview", str(config), *arguments, home=tmp_path)
+    assert code == 0
+    assert f"the exemplar 'What is 1 + 1?' {said_of_it}" in said
+
+
+def test_preview_says_nothing_of_exemplars_that_are_right(tmp_path: Path) -> None:
+    code, _, said = invoke("preview", str(write_config(tmp_path / "project")), home=tmp_path)
+    assert code == 0
+    assert "the exemplar" not in said

@@ -99,6 +99,19 @@ def test_explain_shows_extraction_reading_and_path() -> None:
     assert steps["verdict"] == "correct, score 1, reason exact"
 
 
+def test_explain_of_string_check_shows_where_it_looks() -> None:
+    marked = parse_config({"type": "string_check", "answer_marker": "Ans:"})
+    assert dict(explain(GradeItem("", "Tue", "so Answer: Tue"), marked).steps)["after 'Ans:'"] == "nothing"
+    assert dict(explain(GradeItem("", "Tue", "so Ans: Tue"), marked).steps)["after 'Ans:'"] == "Tue"
+    extracted = parse_config({"type": "string_check", "extract": ["hash4", "answer_is"]})
+    steps = dict(explain(GradeItem("", "Tue", "The answer is Tue."), extracted).steps)
+    assert (steps["extract by hash4"], steps["extract by answer_is"], steps["answer"]) == (
+        "nothing",
+        "Tue",
+        "Tue",
+    )
+
+
 def test_explain_shows_subscores() -> None:
     config = parse_config(
         {

@@ -63,6 +63,25 @@ def test_decide_nothing_kept_ends_with_a_statement_and_trains_nothing(lab: Lab) 
     assert lab.rows("select max(round), max(status) from rounds") == [(1, "done")]
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            "no idea",
+            ": the grader found no answer in 18 of 18 attempts. Where they end in one, correct verify",
+        ),
+        ("It is \n#### 99", ", then try few-shot exemplars, easier problems, more samples, more tokens or a"),
+    ],
+    ids=["without an answer", "wrong"],
+)
+def test_decide_nothing_kept_tells_texts_without_an_answer_from_wrong_ones(
+    lab: Lab, text: str, advice: str
+) -> None:
+    for index in range(6):
+        lab.says(f"p{index}", [text])
+    assert f"`star show lab --round 1`{advice}" in lab.run()
+
+
 def test_decide_gate_on_cut_off_texts_stops_with_the_share(lab: Lab) -> None:
     for index in range(6):
         lab.says(f"p{index}", ["and on and on"], finish="length")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ConfigError
 from tests.stages.conftest import Lab, right
 
 HINTED = "select problem_id, count(*) from rationales where origin = 'rationalized' and not superseded group by 1 order by 1"
@@ -38,6 +39,14 @@ def test_rationalize_cut_off_correct_sample_counts_as_failed(lab: Lab) -> None:
     lab.says("p1", ["gives #### 2"], finish="length")
     lab.run("prompts.answer_line=null", until="rationalize")
     assert ("p1", 1) in lab.rows(HINTED)
+
+
+def test_rationalize_prompt_without_a_hint_stops_before_anything_is_generated(lab: Lab) -> None:
+    without = 'prompts.hinted_question="Q: {question}\\nA:"'
+    with pytest.raises(ConfigError, match="shows no hint for 'What is 0 \\+ 0"):
+        lab.run(without)
+    assert lab.rows("select count(*) from rationales") == [(0,)]
+    assert lab.run(without, "rationalize.enabled=false", until="prepare", name="unhinted")
 
 
 def test_rationalize_prompt_shows_the_gold_answer_and_never_the_gold_solution(lab: Lab) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.tiny_base import TinyShape
 from pipeline.engines.tokenizer import load_tokenizer
+from pipeline.engines.weights import resolve_model
+from pipeline.errors import DataError
 from pipeline.identity import file_hash
 from pipeline.records import Message
-from pipeline.tiny_base import ensure_tiny_base, known_facts, read_facts
-from tests.tiny_base.conftest import RecordingProgress, small_columns, small_text
+from pipeline.tiny_base import ensure_tiny_base, known_facts, pretrain_words, read_facts
+from tests.tiny_base.conftest import SMALL, RecordingProgress, small_columns, small_text
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -109,6 +112,21 @@ def test_column_tokenizer_gives_back_the_words_and_pads_apart_from_the_end(colum
     assert tokenizer.decode(ids) == text
     assert tokenizer.end_id == 1
     assert tokenizer.pad_id not in (1, *ids)
+
+
+def test_words_of_ones_own_become_a_base_that_model_base_can_name(tmp_path, progress):
+    shape = TinyShape.model_validate({**SMALL, "steps": 2, "context": 32})
+    pretrain_words(
+        lambda: ("Q: Mon A:", "Tue"), ["Q:", "A:", "Mon", "Tue"], shape, tmp_path / "base", progress
+    )
+    tokenizer = load_tokenizer(resolve_model(str(tmp_path / "base"), None), chat=False)
+    assert tokenizer.tokens(tokenizer.encode_prompt("Q: Mon A: Tue")) == ["Q:", "Mon", "A:", "Tue"]
+
+
+def test_words_of_ones_own_that_are_not_listed_are_named(tmp_path, progress):
+    shape = TinyShape.model_validate({**SMALL, "steps": 2, "context": 32})
+    with pytest.raises(DataError, match="'Q: Mon A: Tue' has the word 'Tue', which is not among the 3 words"):
+        pretrain_words(lambda: ("Q: Mon A:", "Tue"), ["Q:", "A:", "Mon"], shape, tmp_path / "base", progress)
 
 
 def test_text_tokenizer_gives_back_any_text_byte_for_byte(text_base):
