@@ -40,6 +40,7 @@ def serve(home: Home, port: int, author: str, ready: Callable[[str], None]) -> N
                 f"port {port} of {LOCALHOST} cannot be had ({error.strerror}); give another, or 0 for one "
                 "that is free: star ui --port 0"
             ) from None
+        listener.listen()  # who opens the address at once waits for the first page, and is not refused
         ready(f"http://{LOCALHOST}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False)
         uvicorn.Server(config).run(sockets=[listener])
