@@ -49,6 +49,12 @@ class ModelLoadError(StarError):
     exit_code = 69
 
 
+class ServerError(StarError):
+    """A server that writes does not answer, or not as it should (exit code 69, EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
 class InvariantError(StarError):
     """A check of `sql/checks/` found offending rows, or counts that do not add up (exit code 70)."""
 

@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.config import ExperimentConfig, LoadedConfig, stage_config
 from pipeline.config.experiment import IDENTITY
 from pipeline.config.load import validate
-from pipeline.engines.weights import hash_model, resolve_model
+from pipeline.engines.weights import hash_model, resolve_model, resolve_tokenizer
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.identity import digest
 from pipeline.paths import Home, validate_experiment
@@ -45,16 +45,24 @@ class Session:
     _base: Model | None = None
 
     def base(self) -> Model:
-        """The base, pretrained or fetched where missing; NotReadyError if it is not the recorded one."""
+        """The base, pretrained or fetched where missing; NotReadyError if it is not the recorded one.
+
+        Of a model behind a URL the tokenizer alone is here, and its hash names the model and the URL.
+        """
         if self._base is None:
-            config = self.config.model
-            if config.tiny is not None:
-                path = ensure_tiny_base(config.tiny, self.home.bases, self.progress)
-            else:
-                path = resolve_model(config.base, config.revision)
-            self._base = Model(path, hash_model(path))
+            self._base = self._find_base()
             self._same_as_recorded(self._base)
         return self._base
+
+    def _find_base(self) -> Model:
+        config, foreign_hash = self.config.model, self.config.engine.foreign_hash
+        if config.tiny is not None:
+            path = ensure_tiny_base(config.tiny, self.home.bases, self.progress)
+        elif foreign_hash is not None:
+            path = resolve_tokenizer(config.base, config.revision)
+        else:
+            path = resolve_model(config.base, config.revision)
+        return Model(path, hash_model(path) if foreign_hash is None else foreign_hash)
 
     def _same_as_recorded(self, base: Model) -> None:
         rows = self.store.rows("experiment", experiment=self.experiment)
@@ -146,6 +154,7 @@ def run_experiment(
     `on_round` is called with each finished round. Raises LeaseHeldError if another process runs it.
     """
     total = session.config.rounds if rounds is None else rounds
+    session.config.check_rounds(total)
     names = [stage.name for stage in STAGES if _in_some_round(stage, session.config, total)]
     if until is not None and until not in names:
         raise ConfigError(
@@ -194,6 +203,7 @@ def run_stage(
 
     Raises ConfigError for a stage that round does not have, NotReadyError where what it stands on is missing.
     """
+    session.config.check_rounds(round_)
     stage = _stage_in_round(name, round_, session.config)
     if _is_forked(session, round_):
         raise ConfigError(
@@ -239,8 +249,13 @@ def _run_shard(
     again = force or (stage.always and not _went_on(session, round_))
     if current and shard in state.done and not again:
         return "was done"
-    if model is not None and (stage.name != "train" or session.config.train.start == "previous"):
-        require_checkpoint(model.path)  # training from the base reads no earlier checkpoint
+    # Training from the base reads no earlier checkpoint, and a model behind a URL has no weights here.
+    if (
+        model is not None
+        and session.config.engine.foreign_hash is None
+        and (stage.name != "train" or session.config.train.start == "previous")
+    ):
+        require_checkpoint(model.path)
     session.store.begin(
         key,
         shard=shard,

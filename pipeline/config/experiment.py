@@ -11,6 +11,7 @@ from pipeline.config.graders import GraderConfig
 from pipeline.config.problems import ProblemsConfig
 from pipeline.config.section import Section, option
 from pipeline.config.tiny_base import TinyBase
+from pipeline.errors import ConfigError
 from pipeline.records import PromptStyle, Split
 
 
@@ -331,6 +332,26 @@ class ExperimentConfig(Section):
     train: TrainConfig = option(default_factory=TrainConfig)
     evaluate: EvaluateConfig = option(default_factory=EvaluateConfig)
     decide: DecideConfig = option(default_factory=DecideConfig)
+
+    @model_validator(mode="after")
+    def _prompts_reach_the_server(self) -> ExperimentConfig:
+        endpoint = self.engine.endpoint
+        if endpoint is not None and endpoint.api != "tokens" and self.prompts.chat:
+            raise ConfigError(
+                f"prompts.chat renders special tokens, which engine.endpoint.api {endpoint.api!r} would send "
+                "as text; set prompts.chat: false, or engine.endpoint.api: tokens"
+            )
+        self.check_rounds(self.rounds)
+        return self
+
+    def check_rounds(self, rounds: int) -> None:
+        """ConfigError where rounds are asked for whose model nobody could train or serve."""
+        if rounds > 0 and self.engine.foreign_hash is not None:
+            raise ConfigError(
+                f"rounds is {rounds}, but engine.endpoint.url names a server whose model is the same in "
+                "every round: training starts from weights, and what it makes has to be served. Set rounds: 0 "
+                "to measure that model, or engine.endpoint.serve: true with the weights in model.base"
+            )
 
 
 IDENTITY = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.config.engines import EngineConfig
+from pipeline.config.endpoint_url import checked_url
+from pipeline.config.engines import KEY_NAME, EngineConfig
 from pipeline.config.grader_presets import with_preset
 from pipeline.config.section import Section, option
 
@@ -257,7 +258,7 @@ class JudgeBase(GraderBase):
     """With `engine`: commit of the hub repository."""
     base_url: str = option(_ENDPOINT)
     """The endpoint; `/chat/completions` is asked."""
-    api_key_env: str | None = option(None, pattern=r"^[A-Z_][A-Z0-9_]*$")
+    api_key_env: str | None = option(None, pattern=KEY_NAME)
     """Name of the environment variable that holds the key. The key itself is never in a config."""
     input: tuple[JudgeMessage, ...] = option(min_length=1)
     """The rubric. What `{{sample...}}` brings in is put between random delimiters."""
@@ -277,6 +278,11 @@ class JudgeBase(GraderBase):
     """Let it decide by itself on a problem with a gold answer. Otherwise such an item is `ungraded`
     (`judge_alone`): put it into a `multi` beside a grader that checks the answer."""
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_a_secret(cls, url: str) -> str:
+        return checked_url(url)
+
     @model_validator(mode="after")
     def _endpoint_or_engine(self) -> JudgeBase:
         if self.engine is not None and (self.base_url != _ENDPOINT or self.api_key_env is not None):
@@ -284,6 +290,8 @@ class JudgeBase(GraderBase):
                 f"judge {self.name!r} has an engine, so it asks no endpoint; drop base_url and api_key_env, "
                 "or engine"
             )
+        if self.engine is not None and self.engine.kind == "openai":
+            raise ValueError(f"judge {self.name!r}: engine.kind openai is no engine of a judge; set base_url")
         if self.engine is None and self.revision is not None:
             raise ValueError(f"judge {self.name!r} has a revision and no engine; remove it or add one")
         return self

@@ -14,13 +14,15 @@ __all__ = ["Engine", "open_engine", "resolve_kind"]
 
 
 def resolve_kind(config: EngineConfig) -> str:
-    """`vllm`, `transformers` or `scripted`: what `auto` means here, else what the config says.
+    """`vllm`, `transformers`, `openai` or `scripted`: what `auto` means here, else what the config says.
 
-    ConfigError where vllm is asked for and not installed.
+    ConfigError where vllm is asked for, in this process or as a server, and not installed.
     """
-    if config.kind == "vllm" and find_spec("vllm") is None:
+    serve = config.endpoint is not None and config.endpoint.serve
+    if (config.kind == "vllm" or serve) and find_spec("vllm") is None:
+        asked = "engine.endpoint.serve is on" if serve else "engine.kind is vllm"
         raise ConfigError(
-            "engine.kind is vllm, but vllm is not installed; "
+            f"{asked}, but vllm is not installed; "
             "run: pip install 'star-pipeline[vllm]', or set engine.kind: auto"
         )
     if config.kind != "auto":
@@ -41,13 +43,20 @@ def open_engine(
 ) -> Engine:
     """The engine of a config, its model loaded; use it with `contextlib.closing`.
 
-    ModelLoadError where the model cannot be loaded, ConfigError where the config asks for what is not there.
+    ModelLoadError where the model cannot be loaded, ConfigError where the config asks for what is not there,
+    ServerError where its server does not answer.
     """
     kind = resolve_kind(config)
     if kind == "scripted":
         from pipeline.engines.scripted import ScriptedEngine
 
         return ScriptedEngine(config, model_hash=model_hash)
+    if kind == "openai":
+        from pipeline.engines.openai_engine import OpenAIEngine
+
+        serve = config.endpoint is not None and config.endpoint.serve
+        progress.note(f"starting vllm serve with {model_path.name}" if serve else f"asking {model_hash}")
+        return OpenAIEngine(config, model_path, model_hash=model_hash, chat=chat)
     if kind == "vllm":
         from pipeline.engines.vllm_engine import VllmEngine
 

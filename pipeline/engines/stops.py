@@ -1,4 +1,4 @@
-"""Noticing stop strings while a text is written, without decoding every row at every token."""
+"""Where a text ends: stop strings noticed while it is written, and cut from what engines of others wrote."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.engines.tokenizer import Tokenizer
+from pipeline.records import FinishReason
 
 if TYPE_CHECKING:
     import torch
@@ -52,3 +53,17 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
     """`text` up to the first stop string in it, None where it has none."""
     starts = [start for start in (text.find(part) for part in stop) if start >= 0]
     return text[: min(starts)] if starts else None
+
+
+def drawn_text(
+    tokenizer: Tokenizer, ids: Sequence[int], *, stopped: bool, stop: Sequence[str]
+) -> tuple[str, FinishReason]:
+    """The text of ids that an engine of others drew, and why it ended; `stopped`: before its limit."""
+    reason = FinishReason.LENGTH
+    if stopped:
+        ended = bool(ids) and ids[-1] in tokenizer.stop_ids_with(stop)
+        reason = FinishReason.EOS if ended else FinishReason.STOP
+    text = tokenizer.decode(ids[:-1] if reason is FinishReason.EOS else ids)
+    if (cut := cut_at_stop(text, stop)) is not None:
+        return cut, FinishReason.STOP
+    return text, reason

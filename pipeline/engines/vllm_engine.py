@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.engines import EngineConfig
-from pipeline.engines.stops import cut_at_stop
+from pipeline.engines.clock import Clock
+from pipeline.engines.stops import drawn_text
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
 from pipeline.engines.weights import context_of, one_line
 from pipeline.errors import ConfigError, DataError, ModelLoadError
@@ -32,6 +32,10 @@ ENVIRONMENT = {
 }
 # Requests inside vllm at once, as a multiple of those it writes at once: enough to keep it busy.
 WAITING = 3
+SHORT_OF_MEMORY = (
+    "If memory is short, lower engine.gpu_memory_utilization, engine.max_model_len or engine.batch_size; "
+    "if vllm does not know the architecture, set engine.kind: transformers"
+)
 # A prompt is computed in one step on a CPU; short ones share a step of this many tokens.
 CPU_BATCHED_TOKENS = 4096
 
@@ -45,31 +49,21 @@ class VllmEngine:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import torch
-        import transformers
-        import vllm
-        from vllm.platforms import current_platform
 
-        on_cpu = bool(current_platform.is_cpu())
-        _check_device(config, on_cpu)
-        if on_cpu:
+        platform = platform_for(config, model_path)
+        if platform.on_cpu:
             torch.set_num_threads(config.threads)
         self.model_hash = model_hash
-        self.versions = {
-            "vllm": vllm.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        }
-        self.device = "cpu" if on_cpu else str(current_platform.get_device_name())
+        self.versions = platform.versions
+        self.device = platform.device
         self.tokenizer: Tokenizer = load_tokenizer(model_path, chat=chat)
         self.context = context_of(model_path, config.max_model_len)
-        if on_cpu:
-            _check_head_width(model_path)
         self._flush_every = config.flush_every
         self._at_once = WAITING * config.batch_size
         self._added = 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # vllm's own use of deprecated parts of torch
-            self._llm: Any = _load(config, model_path, self.context, on_cpu)
+            self._llm: Any = _load(config, model_path, self.context, platform.on_cpu)
 
     def groups(self, requests: Sequence[Request]) -> list[tuple[Request, ...]]:
         """One request each: vLLM chooses what it writes together. Same prompts stay side by side."""
@@ -84,7 +78,7 @@ class VllmEngine:
         running: dict[str, _Asked] = {}
         ready: list[Completion] = []
         exhausted = False
-        clock = _Clock()
+        clock = Clock()
         try:
             while True:
                 while not exhausted and len(running) < self._at_once and len(ready) < self._flush_every:
@@ -162,13 +156,8 @@ class VllmEngine:
                 f"vllm ended request {asked.request.request_id} with {output.finish_reason!r}; "
                 "expected 'stop' or 'length'"
             )
-        reason = FinishReason.LENGTH
-        if output.finish_reason == "stop":
-            ended = bool(ids) and ids[-1] in self.tokenizer.stop_ids_with(sampling.stop)
-            reason = FinishReason.EOS if ended else FinishReason.STOP
-        text = self.tokenizer.decode(ids[:-1] if reason is FinishReason.EOS else ids)
-        if (cut := cut_at_stop(text, sampling.stop)) is not None:
-            text, reason = cut, FinishReason.STOP
+        stopped = output.finish_reason == "stop"
+        text, reason = drawn_text(self.tokenizer, ids, stopped=stopped, stop=sampling.stop)
         mean = output.cumulative_logprob / len(ids) if ids else None
         return Completion(
             asked.request.request_id, text, reason, asked.prompt_tokens, len(ids), mean, seconds
@@ -207,23 +196,33 @@ class _Asked:
     group: _Group
 
 
-class _Clock:
-    """Wall time shared out over what finished in it, so that the seconds of all completions add up to it."""
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What vllm runs on here."""
 
-    def __init__(self) -> None:
-        self.restart()
+    on_cpu: bool
+    device: str
+    versions: dict[str, str]
 
-    def restart(self) -> None:
-        """Leave out what has passed: the caller had the turn."""
-        self._since = time.perf_counter()
 
-    def share(self, finished: int) -> float:
-        """Seconds for each of `finished` completions; none finished: the time waits for the next ones."""
-        if not finished:
-            return 0.0
-        now = time.perf_counter()
-        seconds, self._since = (now - self._since) / finished, now
-        return seconds
+def platform_for(config: EngineConfig, model_path: Path) -> Platform:
+    """What vllm runs on; ConfigError where the config wants another device, ModelLoadError where it has no
+    kernel for the model. The variables of ENVIRONMENT are set by then."""
+    import torch
+    import transformers
+    import vllm
+    from vllm.platforms import current_platform
+
+    on_cpu = bool(current_platform.is_cpu())
+    _check_device(config, on_cpu)
+    if on_cpu:
+        _check_head_width(model_path)
+    versions = {
+        "vllm": vllm.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    return Platform(on_cpu, "cpu" if on_cpu else str(current_platform.get_device_name()), versions)
 
 
 def _check_device(config: EngineConfig, on_cpu: bool) -> None:
@@ -254,43 +253,49 @@ def _check_head_width(path: Path) -> None:
         )
 
 
-def _load(config: EngineConfig, path: Path, context: int, on_cpu: bool) -> Any:
+def load_arguments(config: EngineConfig, context: int, *, on_cpu: bool) -> dict[str, Any]:
+    """What vllm is told of how to load a model, but for the model: as keywords of `LLM`, or options of
+    `vllm serve`."""
+    arguments: dict[str, Any] = {
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "dtype": _dtype(config, on_cpu),
+        "seed": 0,
+        "max_model_len": context,
+        "max_num_seqs": config.batch_size,
+        "tensor_parallel_size": config.tensor_parallel,
+        "gpu_memory_utilization": config.gpu_memory_utilization,
+        "enable_prefix_caching": config.prefix_caching,
+        "enforce_eager": config.enforce_eager,
+        "generation_config": "vllm",  # its own neutral defaults, not the model's
+        "logprobs_mode": "raw_logprobs",
+        "disable_log_stats": True,
+    }
+    if on_cpu:
+        # A prompt split over steps crashes seeded sampling there: "CPU Generator does not use offset".
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(context, config.batch_size, CPU_BATCHED_TOKENS)
+    return arguments
+
+
+def _dtype(config: EngineConfig, on_cpu: bool) -> str:
     import torch
+
+    if config.dtype != "auto":
+        return config.dtype
+    # "auto" of vllm would make float16 of a float32 model.
+    return "float32" if on_cpu else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _load(config: EngineConfig, path: Path, context: int, on_cpu: bool) -> Any:
     from safetensors import SafetensorError
     from vllm import LLM
 
-    dtype = config.dtype
-    if dtype == "auto":
-        # "auto" of vllm would make float16 of a float32 model.
-        dtype = "float32" if on_cpu else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    further: dict[str, Any] = {}
-    if on_cpu:
-        # A prompt split over steps crashes seeded sampling there: "CPU Generator does not use offset".
-        further["enable_chunked_prefill"] = False
-        further["max_num_batched_tokens"] = max(context, config.batch_size, CPU_BATCHED_TOKENS)
+    arguments = load_arguments(config, context, on_cpu=on_cpu)
     try:
-        return LLM(
-            model=str(path),
-            tokenizer=str(path),
-            trust_remote_code=False,
-            load_format="safetensors",
-            dtype=dtype,
-            seed=0,
-            max_model_len=context,
-            max_num_seqs=config.batch_size,
-            tensor_parallel_size=config.tensor_parallel,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-            enable_prefix_caching=config.prefix_caching,
-            enforce_eager=config.enforce_eager,
-            generation_config="vllm",  # its own neutral defaults, not the model's
-            logprobs_mode="raw_logprobs",
-            disable_log_stats=True,
-            **further,
-        )
+        return LLM(model=str(path), tokenizer=str(path), **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelLoadError(
-            f"vllm cannot load the model in {path} ({dtype}, {context} tokens of context, "
-            f"tensor_parallel {config.tensor_parallel}): {one_line(error)}. If memory is short, lower "
-            "engine.gpu_memory_utilization, engine.max_model_len or engine.batch_size; if vllm does not know "
-            "the architecture, set engine.kind: transformers"
+            f"vllm cannot load the model in {path} ({arguments['dtype']}, {context} tokens of context, "
+            f"tensor_parallel {config.tensor_parallel}): {one_line(error)}. {SHORT_OF_MEMORY}"
         ) from error

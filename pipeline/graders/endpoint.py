@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.endpoint import (
+    LARGEST_REFUSAL,
+    LONGEST_PAUSE_S,
+    Unanswered,
+    broken,
+    client_settings,
+    parsed,
+    pause_s,
+    refusal,
+    used_tokens,
+)
+
 LARGEST_ANSWER = 1 << 20
-LONGEST_PAUSE_S = 60.0
-_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-
-
-class EndpointError(Exception):
-    """No answer: `reason` is a word for an ungraded verdict."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +43,18 @@ class Endpoint:
     backoff_s: float
 
     def ask(self, body: Mapping[str, Any]) -> Reply:
-        """One completion. Raises EndpointError (`judge_busy_429`, `judge_refused_401`, ...)."""
-        reason = "judge_busy"
+        """One completion. Raises Unanswered (`busy_429`, `refused_401`, ...)."""
         for attempt in range(self.retries + 1):
             try:
-                return _read(self._send(body), attempt + 1)
-            except urllib.error.HTTPError as error:
-                error.close()
-                if error.code not in _AGAIN:
-                    raise EndpointError(f"judge_refused_{error.code}") from None
-                reason, pause = f"judge_busy_{error.code}", _pause(error.headers.get("Retry-After"))
-            except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
-                reason, pause = ("judge_timeout" if _is_timeout(error) else "judge_unreachable"), None
-            if attempt < self.retries:
-                time.sleep(min(LONGEST_PAUSE_S, pause if pause is not None else self.backoff_s * 2**attempt))
-        raise EndpointError(reason)
+                data = self._send(body)
+            except Unanswered as failure:
+                if attempt == self.retries or not failure.again:
+                    raise
+                told = failure.pause_s
+                time.sleep(pause_s(attempt, self.backoff_s) if told is None else min(LONGEST_PAUSE_S, told))
+            else:
+                return _read(data, attempt + 1)
+        raise AssertionError("the last attempt returns or raises")
 
     def longest_s(self) -> float:
         """Seconds that `ask` may take at most, but for `Retry-After`."""
@@ -68,63 +62,38 @@ class Endpoint:
         return (self.retries + 1) * self.timeout_s + float(pauses)
 
     def _send(self, body: Mapping[str, Any]) -> bytes:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        key = os.environ.get(self.api_key_env) if self.api_key_env else None
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
+        import httpx2
+
         url = self.base_url.rstrip("/") + "/chat/completions"
-        request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers, method="POST")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
         deadline = time.monotonic() + self.timeout_s
-        with opener.open(request, timeout=self.timeout_s) as response:
-            parts: list[bytes] = []
-            size = 0
-            while chunk := response.read1(1 << 16):
-                size += len(chunk)
-                if size > LARGEST_ANSWER:
-                    raise EndpointError("judge_flooded")
-                if time.monotonic() > deadline:  # the timeout of the socket is for each read only
-                    raise TimeoutError
-                parts.append(chunk)
-        return b"".join(parts)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The key goes to the endpoint of the config and nowhere else."""
-
-    def redirect_request(self, *arguments: Any, **named: Any) -> None:
-        return None
+        data = bytearray()
+        try:
+            with (
+                httpx2.Client(**client_settings(self.api_key_env), timeout=self.timeout_s) as client,
+                client.stream("POST", url, json=body) as response,
+            ):
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > LARGEST_REFUSAL and not response.is_success:
+                        break
+                    if len(data) > LARGEST_ANSWER:
+                        raise Unanswered("flooded")
+                    if time.monotonic() > deadline:  # the timeout of the socket is for each read only
+                        raise TimeoutError
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            raise broken(error) from None
+        if not response.is_success:
+            raise refusal(response.status_code, response.headers, bytes(data), self.api_key_env)
+        return bytes(data)
 
 
 def _read(data: bytes, calls: int) -> Reply:
+    said = parsed(data)
     try:
-        said = json.loads(data)
         text = said["choices"][0]["message"]["content"]
-        usage = said.get("usage") or {}
-        counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise EndpointError("judge_malformed") from None
+    except (KeyError, IndexError, TypeError):
+        text = None
     if not isinstance(text, str):
-        raise EndpointError("judge_malformed")
-    return Reply(text, counts[0], counts[1], calls)
-
-
-def _pause(header: str | None) -> float | None:
-    try:
-        return max(0.0, float(header)) if header is not None else None
-    except ValueError:
-        return None
-
-
-def _is_timeout(error: Exception) -> bool:
-    return isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
-
-
-def message(role: str, content: str) -> dict[str, str]:
-    """One chat message."""
-    return {"role": role, "content": content}
-
-
-def chat(model: str, messages: Sequence[Mapping[str, str]], **sampling: Any) -> dict[str, Any]:
-    """The body of a request; every sampling field is sent, else a server applies the model's own."""
-    return {"model": model, "messages": list(messages), "n": 1, "stream": False, **sampling}
+        raise Unanswered("malformed")
+    prompt, completion = used_tokens(said)
+    return Reply(text, prompt or 0, completion or 0, calls)

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config.graders import LabelModelGrader, ScoreModelGrader
+from pipeline.endpoint import Unanswered, chat, message
 from pipeline.errors import ConfigError
 from pipeline.graders import local_judge, templates
-from pipeline.graders.endpoint import Endpoint, EndpointError, chat, message
+from pipeline.graders.endpoint import Endpoint
 from pipeline.graders.protocol import Job, graded, ungraded
 from pipeline.identity import canonical_json, text_hash
 from pipeline.records import GradeItem, Verdict
@@ -78,8 +79,8 @@ class Judge:
         for number in range(self._config.votes):
             try:
                 reply = self._endpoint.ask(self._body(payload["messages"], number))
-            except EndpointError as error:
-                reason = error.reason
+            except Unanswered as failure:
+                reason = f"judge_{failure.reason}"
                 continue
             cost.update(
                 calls=reply.calls,
