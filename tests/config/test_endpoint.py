@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.config import ExperimentConfig
-from pipeline.config.endpoint_url import checked_url
 from pipeline.config.engines import EngineConfig
 from pipeline.config.load import validate, validate_as
+from pipeline.config.servers import checked_url
 from pipeline.config.triggerable import triggerable_fields
 from pipeline.errors import ConfigError
 
@@ -65,13 +65,23 @@ def test_url_with_a_secret_is_refused_without_showing_it(url: str) -> None:
         ({"url": URL}, "set both or neither"),
         ({"serve": True, "model": "m"}, "set both or neither"),
         ({"serve": True, "api": "chat"}, "drop api and api_key_env"),
-        ({"url": URL, "model": "m", "api_key_env": "sk-abc"}, "api_key_env"),
         ({"url": URL, "model": "m", "further": {"seed": 1}}, "seed is set from the rest of the config"),
     ],
 )
 def test_endpoint_that_makes_no_sense_is_refused(endpoint: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         engine(**endpoint)
+
+
+def test_key_in_place_of_the_name_of_its_variable_is_refused_and_not_shown() -> None:
+    judge = {"type": "score_model", "model": "m", "input": [{"role": "user", "content": "x"}]}
+    for make in (
+        lambda: engine(url=URL, model="m", api_key_env="sk-hidden"),
+        lambda: experiment({}, verify={"grader": {**judge, "api_key_env": "sk-hidden"}}),
+    ):
+        with pytest.raises(ConfigError, match="export the key in one and give its name") as raised:
+            make()
+        assert "hidden" not in str(raised.value)
 
 
 def test_engine_openai_needs_an_endpoint_and_no_other_engine_has_one() -> None:

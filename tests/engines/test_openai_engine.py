@@ -258,6 +258,18 @@ def test_openai_refused_key_names_the_variable_and_never_the_key(
     assert SECRET not in str(raised.value)
 
 
+def test_openai_key_that_no_header_can_hold_is_not_shown(
+    tokenizer_folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALL_KEY", f"{SECRET}\nX-Other: 1")
+    with pytest.raises(ConfigError, match="the key in SMALL_KEY has characters that no key has") as raised:
+        one(engine(tokenizer_folder, server, {"api_key_env": "SMALL_KEY"}))
+    assert SECRET not in str(raised.value)
+    monkeypatch.setenv("SMALL_KEY", f"{SECRET}\n")
+    one(engine(tokenizer_folder, server, {"api_key_env": "SMALL_KEY"}))
+    assert server.keys == {f"Bearer {SECRET}"}
+
+
 def test_openai_key_that_is_not_set_is_told_before_anything_is_asked(
     tokenizer_folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
