@@ -18,6 +18,7 @@ import yaml
 
 from pipeline.config import ExperimentConfig, stage_config
 from pipeline.config.section import Section
+from pipeline.config.site import NO_PRICES
 from pipeline.errors import ConfigError
 from pipeline.identity import text_hash
 from pipeline.report.ablation import ArmLine
@@ -103,7 +104,7 @@ def _choices(variation: str, config: ExperimentConfig) -> list[tuple[str, str]]:
 
 def budget_of(store: Store, experiment: str, config: ExperimentConfig) -> Budget:
     """What a finished experiment spent. ConfigError where it trained nothing: nothing can be equal then."""
-    costs = store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None)
+    costs = store.rows("reports/cost_by_round", experiment=experiment, **NO_PRICES)
     yields = store.rows("reports/yield_by_round", experiment=experiment)
     first = [row for row in yields if (row["round"], row["origin"]) == (1, "generated")]
     lengths = store.rows("reports/lengths_by_round", experiment=experiment)
@@ -226,7 +227,7 @@ def base_line(store: Store, experiments: Sequence[str]) -> ArmLine:
 
 def _end(store: Store, arm: Arm, experiment: str) -> dict[str, Any]:
     rounds = [row for row in store.rows("rounds_summary", experiment=experiment) if _measured(row)]
-    costs = store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None)
+    costs = store.rows("reports/cost_by_round", experiment=experiment, **NO_PRICES)
     last, sampled = rounds[-1], sum(row["sampled_tokens"] for row in costs)
     accuracy = _accuracy(last)
     if arm.metric == "maj":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.site import NO_PRICES
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.export import best_round
 from pipeline.measures import Share, mcnemar, paired_difference, wilson
@@ -19,8 +20,8 @@ Answers = Mapping[tuple[str, str], bool]
 class Measured:
     """One experiment in one round, measured on a split in one prompt style, and its costs up to that round.
 
-    `cost` has sampled_tokens, trained_tokens, steps, seconds and gpu_hours since round 0, and money where a
-    GPU-hour has a price.
+    `cost` has sampled_tokens, trained_tokens, steps, seconds and gpu_hours since round 0, and money where
+    the site has a price.
     """
 
     experiment: str
@@ -76,11 +77,15 @@ def chosen_round(store: Store, experiment: str, wanted: str) -> int:
 
 
 def measured(
-    store: Store, experiment: str, round_: int, split: str | None = None, gpu_hour: float | None = None
+    store: Store,
+    experiment: str,
+    round_: int,
+    split: str | None = None,
+    prices: Mapping[str, float | None] = NO_PRICES,
 ) -> Measured:
     """What a round solved of `split` (by default eval where it was measured, else dev).
 
-    `gpu_hour` is the price of a GPU for an hour. Round 0 was measured in two prompt styles where there are
+    `prices` are those of a site. Round 0 was measured in two prompt styles where there are
     exemplars: the better one stands. NotReadyError where that split was not measured.
     """
     found = [row for row in _accuracies(store, experiment) if row["round"] == round_]
@@ -99,9 +104,7 @@ def measured(
         for row in rows
         if row["prompt_style"] == style
     }
-    return Measured(
-        experiment, round_, chosen, style, answers, cost_up_to(store, experiment, round_, gpu_hour)
-    )
+    return Measured(experiment, round_, chosen, style, answers, cost_up_to(store, experiment, round_, prices))
 
 
 def compare(first: Measured, second: Measured, confidence: float = 0.95) -> Comparison:
@@ -141,11 +144,13 @@ def compare(first: Measured, second: Measured, confidence: float = 0.95) -> Comp
     )
 
 
-def cost_up_to(store: Store, experiment: str, round_: int, gpu_hour: float | None = None) -> dict[str, float]:
+def cost_up_to(
+    store: Store, experiment: str, round_: int, prices: Mapping[str, float | None] = NO_PRICES
+) -> dict[str, float]:
     """Tokens sampled and trained on, optimizer steps, seconds, GPU hours, money of rounds 0 to `round_`."""
-    rows = store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=gpu_hour)
+    rows = store.rows("reports/cost_by_round", experiment=experiment, **prices)
     names = ["sampled_tokens", "trained_tokens", "steps", "seconds", "gpu_hours"]
-    if gpu_hour is not None:
+    if any(price is not None for price in prices.values()):
         names.append("money")
     return {name: sum(row[name] or 0 for row in rows if row["round"] <= round_) for name in names}
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pipeline.errors import ConfigError
 from pipeline.hostile import clean
 
 LONGEST_PAUSE_S = 60.0
@@ -54,7 +55,14 @@ def client_settings(api_key_env: str | None) -> dict[str, Any]:
 
 
 def _key(api_key_env: str | None) -> str | None:
-    return os.environ.get(api_key_env) if api_key_env else None
+    """The key in a variable, None where there is none; ConfigError where no header can hold it.
+
+    An HTTP library would show such a key in its error.
+    """
+    key = os.environ.get(api_key_env, "").strip() if api_key_env else ""
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the key in {api_key_env} has characters that no key has; set {api_key_env} anew")
+    return key or None
 
 
 def message(role: str, content: str) -> dict[str, str]:

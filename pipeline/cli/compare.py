@@ -13,6 +13,7 @@ from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.compare import Comparison, Measured
+    from pipeline.config.site import PricesSite
     from pipeline.measures import Share
 
 PANEL = "Look"
@@ -50,7 +51,7 @@ def compare(
     if len(experiments) < 2:
         raise typer.BadParameter("name at least two to compare", param_hint="EXPERIMENT")
     prices = load_site(home_of(ctx)).config.prices
-    first, *others = (_measured(ctx, name, round_, split, prices.gpu_hour) for name in experiments)
+    first, *others = (_measured(ctx, name, round_, split, prices) for name in experiments)
     found = [paired(first, other) for other in others]
     if json:
         print_json([_as_json(comparison) for comparison in found])
@@ -59,14 +60,14 @@ def compare(
 
 
 def _measured(
-    ctx: typer.Context, named: str, default: str, split: str | None, gpu_hour: float | None
+    ctx: typer.Context, named: str, default: str, split: str | None, prices: PricesSite
 ) -> Measured:
     from pipeline.compare import chosen_round, measured
 
     name, _, wanted = named.partition("@")
     store = store_of(ctx)
     known_experiment(store, name)
-    return measured(store, name, chosen_round(store, name, wanted or default), split, gpu_hour)
+    return measured(store, name, chosen_round(store, name, wanted or default), split, prices.parameters)
 
 
 def _print(first: Measured, found: list[Comparison], currency: str) -> None:

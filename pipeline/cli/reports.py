@@ -54,9 +54,10 @@ def reports(
     check_target(form, out)
     report = report_named(name)
     store = store_of(ctx)
-    if gpu_hour is None and "gpu_hour" in report.parameters:
-        gpu_hour = load_site(home_of(ctx)).config.prices.gpu_hour
     given = {"experiment": known_experiment(store, experiment), "round": round_, "gpu_hour": gpu_hour}
+    for price, value in load_site(home_of(ctx)).config.prices.parameters.items():
+        if given.get(price) is None and price in report.parameters:
+            given[price] = value
     with store.answer(report.sql, report.bound(given)) as found:
         write_answer(found, form, out, limit)
     if form is Format.TABLE and report.columns:

@@ -7,12 +7,10 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from pipeline.config.endpoint_url import checked_url
 from pipeline.config.section import Section, option
+from pipeline.config.servers import KEY_NAME, checked_key_name, checked_url
 from pipeline.identity import text_hash
 
-KEY_NAME = r"^[A-Z_][A-Z0-9_]*$"
-"""What the name of an environment variable with a key looks like; no key does."""
 OURS = frozenset(
     {"model", "prompt", "messages", "n", "stream", "seed", "temperature", "top_p", "top_k", "max_tokens"}
     | {"stop", "stop_token_ids"}
@@ -21,8 +19,10 @@ OURS = frozenset(
 
 
 class EndpointConfig(Section):
-    """An OpenAI-compatible server: vLLM's, SGLang, llama.cpp, hosted ones. Proxies named in the environment
-    are not used, and redirects are not followed."""
+    """An OpenAI-compatible server: vLLM's, SGLang, llama.cpp, hosted ones.
+
+    Proxies named in the environment are not used, and redirects are not followed.
+    """
 
     serve: bool = option(False)
     """Start `vllm serve` on each round's model, on a socket that only this user can open. `star run` keeps
@@ -57,6 +57,11 @@ class EndpointConfig(Section):
     @classmethod
     def _without_a_secret(cls, url: str | None) -> str | None:
         return None if url is None else checked_url(url)
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _a_name_and_no_key(cls, name: object) -> object:
+        return checked_key_name(name)
 
     @field_validator("further")
     @classmethod

@@ -348,9 +348,9 @@ class ExperimentConfig(Section):
         """ConfigError where rounds are asked for whose model nobody could train or serve."""
         if rounds > 0 and self.engine.foreign_hash is not None:
             raise ConfigError(
-                f"rounds is {rounds}, but engine.endpoint.url names a server whose model is the same in "
-                "every round: training starts from weights, and what it makes has to be served. Set "
-                "rounds: 0 to measure it, or engine.endpoint.serve: true with the weights in model.base"
+                f"rounds is {rounds}, but engine.endpoint.url names a server whose model stays the same: "
+                "training starts from weights, and what it makes has to be served. Set rounds: 0 to measure "
+                "that model, or engine.endpoint.serve: true with the weights in model.base"
             )
 
 

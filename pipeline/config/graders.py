@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.config.endpoint_url import checked_url
-from pipeline.config.engines import KEY_NAME, EngineConfig
+from pipeline.config.engines import EngineConfig
 from pipeline.config.grader_presets import with_preset
 from pipeline.config.section import Section, option
+from pipeline.config.servers import KEY_NAME, checked_key_name, checked_url
 
 Extraction = Literal[
     "boxed", "hash4", "answer_is", "answer_tag", "choice", "bare", "last_math", "last_number", "whole"
@@ -282,6 +282,11 @@ class JudgeBase(GraderBase):
     @classmethod
     def _without_a_secret(cls, url: str) -> str:
         return checked_url(url)
+
+    @field_validator("api_key_env", mode="before")
+    @classmethod
+    def _a_name_and_no_key(cls, name: object) -> object:
+        return checked_key_name(name)
 
     @model_validator(mode="after")
     def _endpoint_or_engine(self) -> JudgeBase:

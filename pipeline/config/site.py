@@ -146,12 +146,29 @@ class StoreSite(Section):
 
 
 class PricesSite(Section):
-    """What compute costs, for the cost columns of reports."""
+    """What compute costs, for the cost columns of reports, which show none where no price is set."""
 
     gpu_hour: float | None = option(None, ge=0)
-    """Price of one GPU for one hour; None: costs are not shown."""
+    """Price of one GPU for one hour."""
+    million_prompt_tokens: float | None = option(None, ge=0)
+    """Price of a million tokens sent to the server of `engine.endpoint.url`, as it counts them."""
+    million_completion_tokens: float | None = option(None, ge=0)
+    """Price of a million tokens that such a server wrote."""
     currency: str = option("USD", pattern=r"^[A-Z]{3}$")
-    """ISO 4217 code of the price."""
+    """ISO 4217 code of the prices."""
+
+    @property
+    def parameters(self) -> dict[str, float | None]:
+        """The prices by the names that reports know them by."""
+        return {
+            "gpu_hour": self.gpu_hour,
+            "million_prompt_tokens": self.million_prompt_tokens,
+            "million_completion_tokens": self.million_completion_tokens,
+        }
+
+
+NO_PRICES = PricesSite().parameters
+"""For who asks a report for something else than money."""
 
 
 class SiteConfig(Section):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +22,13 @@ from pipeline.endpoint import (
 )
 from pipeline.engines.clock import Clock
 from pipeline.engines.openai_api import Answer, Form, fills_context
+from pipeline.engines.openai_work import Asked, Work
 from pipeline.engines.pace import Pace
 from pipeline.engines.served import NAME, Served
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
 from pipeline.engines.weights import context_of
 from pipeline.errors import ConfigError, DataError, ServerError, StarError
+from pipeline.hostile import clean
 from pipeline.records import Completion, FinishReason, Request, Sampling
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class OpenAIEngine:
         form = Form(self._endpoint, self._model, self.tokenizer, sampling)
         loop = asyncio.new_event_loop()
         client = self._client()
-        work = _Work(request for group in groups for request in group)
+        work = Work(request for group in groups for request in group)
         try:
             yield from self._answered(loop, client, form, work, sampling)
         finally:
@@ -91,7 +92,7 @@ class OpenAIEngine:
         loop: asyncio.AbstractEventLoop,
         client: httpx2.AsyncClient,
         form: Form,
-        work: _Work,
+        work: Work,
         sampling: Sampling,
     ) -> Iterator[list[Completion]]:
         clock = Clock()
@@ -118,10 +119,8 @@ class OpenAIEngine:
         if work.failure is not None:
             raise work.failure
 
-    def _prepare(self, asked: _Asked, form: Form, sampling: Sampling) -> Completion | None:
+    def _prepare(self, asked: Asked, form: Form, sampling: Sampling) -> Completion | None:
         """Make the body of a request; its completion where the prompt fills the context."""
-        if asked.body:
-            return None
         request = asked.request
         asked.prompt = self.tokenizer.encode_prompt(request.prompt)
         if not asked.prompt:
@@ -133,7 +132,7 @@ class OpenAIEngine:
         asked.body = form.body(request, asked.prompt, max_tokens)
         return None
 
-    async def _ask(self, client: httpx2.AsyncClient, form: Form, asked: _Asked) -> Answer:
+    async def _ask(self, client: httpx2.AsyncClient, form: Form, asked: Asked) -> Answer:
         began = time.perf_counter()
         data = await _send(client, "POST", form.path, self._endpoint.timeout_s, self._endpoint, asked.body)
         answer = form.answer(data, asked.prompt)
@@ -141,7 +140,7 @@ class OpenAIEngine:
         self._pace.answered(asked.turn, passed / max(1, answer.completion_tokens))
         return answer
 
-    def _completion(self, asked: _Asked, work: _Work) -> Completion | None:
+    def _completion(self, asked: Asked, work: Work) -> Completion | None:
         """What came of a request, without its seconds; None where it is asked again or failed."""
         try:
             answer = asked.result()
@@ -160,7 +159,7 @@ class OpenAIEngine:
             0.0,
         )
 
-    def _after(self, failure: Unanswered, asked: _Asked, work: _Work) -> None:
+    def _after(self, failure: Unanswered, asked: Asked, work: Work) -> None:
         if failure.load:
             self._pace.refused(asked.turn)
         if self._served is not None and not self._served.alive:
@@ -208,7 +207,7 @@ class OpenAIEngine:
         if models and self._model not in models:
             raise ConfigError(
                 f"{where} has no model {self._model!r}; set engine.endpoint.model to one of "
-                f"{', '.join(sorted(models)[:20])}"
+                f"{clean(', '.join(sorted(models)[:20]))}"
             )
         return models.get(self._model)
 
@@ -234,87 +233,6 @@ class OpenAIEngine:
         """End the server that we started. Safe to call twice."""
         if self._served is not None:
             self._served.close()
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A request with its place in the order of requests, and how often it has failed."""
-
-    place: int
-    request: Request
-    prompt: Sequence[int] = ()
-    body: dict[str, Any] = field(default_factory=dict)
-    failures: int = 0
-    turn: int = 0
-    task: asyncio.Task[Answer] | None = None
-
-    def result(self) -> Answer:
-        """The answer of the last try; raises Unanswered."""
-        assert self.task is not None
-        return self.task.result()
-
-
-class _Work:
-    """What is still to be asked for, when, and what is on its way."""
-
-    def __init__(self, requests: Iterable[Request]) -> None:
-        # (not before, place): in order, but for those that wait to be asked again.
-        self._asked = [_Asked(place, request) for place, request in enumerate(requests)]
-        self._waiting = [(0.0, place) for place in range(len(self._asked))]
-        self._running: dict[asyncio.Task[Answer], _Asked] = {}
-        self._held_until = 0.0
-        self.failure: StarError | None = None
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether anything is on its way, or still to be asked for."""
-        return bool(self._running or self._waiting)
-
-    def next(self, limit: int) -> _Asked | None:
-        """A request whose time has come, where fewer than `limit` are on their way."""
-        if not self._waiting or len(self._running) >= limit or self._wait_s() > 0:
-            return None
-        return self._asked[heapq.heappop(self._waiting)[1]]
-
-    def started(self, asked: _Asked, turn: int, task: asyncio.Task[Answer]) -> None:
-        """It is on its way."""
-        asked.turn, asked.task = turn, task
-        self._running[task] = asked
-
-    def again(self, asked: _Asked, pause_s: float) -> None:
-        """Ask for it again in `pause_s` seconds, unless something has failed for good."""
-        asked.failures += 1
-        if self.failure is None:
-            heapq.heappush(self._waiting, (time.monotonic() + pause_s, asked.place))
-
-    def hold(self, pause_s: float) -> None:
-        """Ask for nothing for so many seconds."""
-        self._held_until = max(self._held_until, time.monotonic() + pause_s)
-
-    def fail(self, failure: StarError) -> None:
-        """Ask for nothing more; what is on its way may still arrive."""
-        self.failure = self.failure or failure
-        self._waiting.clear()
-
-    async def some_done(self, limit_s: float) -> list[_Asked]:
-        """Requests that have ended, at the latest when another may start or after `limit_s`."""
-        wait_s = min(limit_s, self._wait_s()) if self._waiting and self._wait_s() > 0 else limit_s
-        if not self._running:
-            await asyncio.sleep(wait_s if self._waiting else 0)
-            return []
-        done, _ = await asyncio.wait(self._running, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        return sorted((self._running.pop(task) for task in done), key=lambda asked: asked.place)
-
-    async def abandon(self, client: httpx2.AsyncClient) -> None:
-        """Break off what is on its way."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await client.aclose()
-
-    def _wait_s(self) -> float:
-        """Seconds until the next waiting request may start."""
-        return max(self._held_until, self._waiting[0][0]) - time.monotonic()
 
 
 async def _send(
@@ -373,6 +291,6 @@ def _refused_key(where: str, endpoint: EndpointConfig, failure: Unanswered) -> C
     )
 
 
-def _too_long(asked: _Asked) -> Completion:
+def _too_long(asked: Asked) -> Completion:
     reason = FinishReason.PROMPT_TOO_LONG
     return Completion(asked.request.request_id, "", reason, len(asked.prompt), 0, None, 0.0)

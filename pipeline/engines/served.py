@@ -21,6 +21,7 @@ OPENING_LIMIT_S = 1800.0
 """Seconds that opening a model may take: a large one comes from a slow disk and is compiled."""
 GRACE_S = 5.0
 _LOOK_EVERY_S = 0.25
+_LONGEST_FOLDER = 75  # the path of a socket has at most 103 bytes on macOS, 107 on Linux
 
 
 class Served:
@@ -33,7 +34,7 @@ class Served:
 
     def __init__(self, config: EngineConfig, model_path: Path, context: int) -> None:
         self._model_path = model_path
-        self._folder = Path(tempfile.mkdtemp(prefix="star-vllm-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="star-vllm-", dir=_short_folder()))
         self.socket = self._folder / "socket"
         told = {
             "engine": config.model_dump(mode="json"),
@@ -101,3 +102,9 @@ class Served:
         """End it and all below it, and remove its socket. Safe to call twice."""
         self._process.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _short_folder() -> str:
+    """The folder for temporary files, or /tmp where its path is too long for a socket."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= _LONGEST_FOLDER else "/tmp"

@@ -87,7 +87,7 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         solved=report("solved_by_round"),
         diversity=report("diversity_by_round"),
         disagreement=report("grader_disagreement"),
-        costs=store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=prices.gpu_hour),
+        costs=store.rows("reports/cost_by_round", experiment=experiment, **prices.parameters),
         currency=prices.currency,
         examples=report("example_rationales"),
         facts=_facts(config, home),

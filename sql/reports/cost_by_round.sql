@@ -2,14 +2,17 @@
 -- sampled_tokens: completions to train on, or to test them; evaluated_tokens: completions that measure;
 -- sent_tokens: prompts of both; trained_tokens: seen in training; kept: rationales of this round in its training set;
 -- seconds: of all finished executions; gpu_hours: of those on a GPU, times the GPUs that a model is split over;
--- money: at $gpu_hour a GPU-hour (null: no price). accuracy: greedy, of eval where measured, else dev; points: it less
--- the better prompt style of the base, in percent. *_so_far: since round 0, from which *_per_point follow
+-- money: at $gpu_hour a GPU-hour, and at $million_*_tokens for what a server behind a URL was sent and wrote (all
+-- null: no price). accuracy: greedy, of eval where measured, else dev; points: it less the better prompt style of the
+-- base, in percent. *_so_far: since round 0, from which *_per_point follow
 with sampled as (
     select
         round,
         coalesce(sum(completion_tokens) filter (origin <> 'evaluated'), 0)::bigint as sampled_tokens,
         coalesce(sum(completion_tokens) filter (origin = 'evaluated'), 0)::bigint as evaluated_tokens,
-        sum(prompt_tokens)::bigint as sent_tokens
+        sum(prompt_tokens)::bigint as sent_tokens,
+        coalesce(sum(prompt_tokens) filter (starts_with(model_hash, 'endpoint:')), 0) as bought_prompt_tokens,
+        coalesce(sum(completion_tokens) filter (starts_with(model_hash, 'endpoint:')), 0) as bought_completion_tokens
     from rationales
     where experiment = $experiment and not superseded
     group by round
@@ -48,6 +51,13 @@ spent as (
     group by stage_runs.round
 ),
 
+prices as (
+    select
+        cast($gpu_hour as double) as gpu_hour,
+        cast($million_prompt_tokens as double) as million_prompt_tokens,
+        cast($million_completion_tokens as double) as million_completion_tokens
+),
+
 accuracies as (
     select
         round,
@@ -68,10 +78,15 @@ by_round as (
         coalesce(kept.kept, 0) as kept,
         coalesce(spent.seconds, 0) as seconds,
         coalesce(spent.gpu_hours, 0) as gpu_hours,
-        spent.gpu_hours * cast($gpu_hour as double) as money,
+        case when coalesce(gpu_hour, million_prompt_tokens, million_completion_tokens) is not null then
+            coalesce(spent.gpu_hours * gpu_hour, 0)
+            + coalesce(sampled.bought_prompt_tokens * million_prompt_tokens, 0) / 1e6
+            + coalesce(sampled.bought_completion_tokens * million_completion_tokens, 0) / 1e6
+        end as money,
         accuracies.accuracy,
         100 * (accuracies.accuracy - first_value(accuracies.accuracy) over (order by rounds.round)) as points
     from rounds
+    cross join prices
     left join sampled on sampled.round = rounds.round
     left join trained on trained.round = rounds.round
     left join kept on kept.round = rounds.round

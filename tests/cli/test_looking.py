@@ -250,7 +250,12 @@ def test_reports_are_listed_with_what_a_row_is(home: Path) -> None:
     assert code == 0
     assert re.search(r"^yield_by_round +round and origin of the attempts to train on$", told, re.M)
     listed = {row["report"]: row for row in json.loads(invoke("reports", "--json", home=home)[1])}
-    assert listed["cost_by_round"]["parameters"] == ["experiment", "gpu_hour"]
+    assert listed["cost_by_round"]["parameters"] == [
+        "experiment",
+        "gpu_hour",
+        "million_completion_tokens",
+        "million_prompt_tokens",
+    ]
     files = {file.stem for file in (package_data("sql") / "reports").glob("*.sql")}
     assert set(listed) == files and all(row["grain"] for row in listed.values())
 
@@ -299,3 +304,16 @@ def test_reports_take_the_price_of_a_gpu_hour_from_the_site(home: Path, tmp_path
     assert json.loads(invoke(*command, home=tmp_path / "home")[1])[1]["money"] == 3.0
     assert json.loads(invoke(*command, "--gpu-hour", "2", home=tmp_path / "home")[1])[1]["money"] == 2.0
     assert json.loads(invoke(*command, home=home)[1])[1]["money"] is None
+
+
+def test_reports_price_tokens_that_were_bought_and_no_others(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    prices = "{million_prompt_tokens: 1000000, million_completion_tokens: 2000000}"
+    (tmp_path / "home" / "site.yaml").write_text(f"prices: {prices}\n")
+    command = ["reports", "cost_by_round", NAME, "--json"]
+    assert json.loads(invoke(*command, home=tmp_path / "home")[1])[0]["money"] == 0
+    with Store(Home(tmp_path / "home")).transaction() as connection:
+        connection.execute("UPDATE rationales SET model_hash = 'endpoint:large@0123456789ab' WHERE round = 0")
+    row = json.loads(invoke(*command, home=tmp_path / "home")[1])[0]
+    assert row["evaluated_tokens"] > 0
+    assert row["money"] == row["sent_tokens"] + 2 * row["evaluated_tokens"]

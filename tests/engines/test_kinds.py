@@ -49,6 +49,20 @@ def test_kind_vllm_in_an_interpreter_without_it_says_how_to_install_it(repositor
     assert "ConfigError" in ran.stderr and "pip install 'star-pipeline[vllm]'" in ran.stderr
 
 
+def test_kind_openai_that_serves_needs_vllm_and_one_that_asks_does_not(repository: Path) -> None:
+    code = (
+        "import sys; sys.modules['vllm'] = None\n"
+        "from pipeline.config.engines import EngineConfig\n"
+        "from pipeline.engines import resolve_kind\n"
+        "asks = {'url': 'http://127.0.0.1:9/v1', 'model': 'm'}\n"
+        "print(resolve_kind(EngineConfig(kind='openai', endpoint=asks)))\n"
+        "resolve_kind(EngineConfig(kind='openai', endpoint={'serve': True}))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
+    assert ran.stdout.strip() == "openai"
+    assert "engine.endpoint.serve is on, but vllm is not installed" in ran.stderr
+
+
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a CUDA device")
 def test_transformers_on_cuda_where_there_is_none_says_what_to_set(word_model: Path) -> None:
     config = EngineConfig(kind="transformers", device="cuda")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.site import NO_PRICES, PricesSite
 from pipeline.paths import Home
 from pipeline.store import RunSummary, Store
 from tests.store.known_rows import (
@@ -265,7 +266,7 @@ def test_grader_disagreement_pairs_the_verdicts_of_one_attempt(rounds: Store) ->
 
 
 def test_cost_by_round_prices_gpu_time_tokens_and_points(rounds: Store) -> None:
-    rows = report(rounds, "cost_by_round", gpu_hour=2.5)
+    rows = report(rounds, "cost_by_round", **PricesSite(gpu_hour=2.5).parameters)
     tokens = ("round", "sampled_tokens", "evaluated_tokens", "trained_tokens", "kept", "tokens_per_kept")
     assert columns(rows, *tokens) == [
         (0, 0, 40, 0, 0, None),
@@ -284,7 +285,7 @@ def test_cost_by_round_prices_gpu_time_tokens_and_points(rounds: Store) -> None:
 
 def test_cost_by_round_counts_every_gpu_a_model_is_split_over_and_no_price_no_money(rounds: Store) -> None:
     put_round(rounds, 2, config={"engine": {"tensor_parallel": 4}})
-    row = report(rounds, "cost_by_round", gpu_hour=None)[2]
+    row = report(rounds, "cost_by_round", **NO_PRICES)[2]
     assert (row["gpu_hours"], row["money"], row["money_per_point"]) == (4, None, None)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.site import PricesSite
 from pipeline.paths import Home
 from pipeline.store import Store
 from tests.store.known_rows import EXPERIMENT, commit_rows, put_round, rationale, training_row, verdict
@@ -98,7 +99,7 @@ def test_reports_of_random_experiments_account_for_every_attempt_once(
         _solved_add_up(report("solved_by_round"), report("first_solved"))
         verdicts = sum(row["verdicts"] for row in report("verdict_reasons"))
         assert verdicts == sum(one["outcome"] is not None for drawn, _ in rounds for one in drawn)
-        costs = {row["round"]: row for row in report("cost_by_round", gpu_hour=1.0)}
+        costs = {row["round"]: row for row in report("cost_by_round", **PricesSite(gpu_hour=1.0).parameters)}
         for number, (drawn, selected) in enumerate(rounds, 1):
             assert costs[number]["sampled_tokens"] == sum(one["tokens"] for one in drawn)
             assert costs[number]["kept"] == (sum(one["fate"] == "kept" for one in drawn) if selected else 0)

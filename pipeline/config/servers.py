@@ -1,10 +1,14 @@
-"""The URL of a server in a config: checked, and free of secrets."""
+"""What a config says of a server: its URL and the name of its key, checked, and free of secrets."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError
+
+KEY_NAME = r"^[A-Z_][A-Z0-9_]*$"
+"""What the name of an environment variable with a key looks like; no key does."""
 
 
 def checked_url(url: str) -> str:
@@ -27,3 +31,13 @@ def checked_url(url: str) -> str:
             "api_key_env"
         )
     return url
+
+
+def checked_key_name(name: object) -> object:
+    """`name` itself; ConfigError, which does not repeat it, where it looks like a key instead."""
+    if isinstance(name, str) and not re.fullmatch(KEY_NAME, name):
+        raise ConfigError(
+            "api_key_env is not the name of an environment variable in capitals, such as SERVER_KEY; "
+            "export the key in one and give its name: a key in a config would be shown by tables and logs"
+        )
+    return name
