@@ -84,10 +84,13 @@ def run(ctx: StageContext) -> StageResult:
         engine_tokens=trained.tokens if trained.step_seconds else 0,
         peak_memory=trained.peak_memory_mb,
         peak_gpu_memory=trained.peak_gpu_memory_mb,
-        detail={"steps": trained.steps, "first_step_seconds": trained.first_step_seconds},
+        detail={
+            "steps": trained.steps,
+            "first_step_seconds": trained.first_step_seconds,
+            **({"lost_logs": trained.lost_logs} if trained.lost_logs else {}),
+        },
         device=trained.device,
         versions=trained.versions,
-        detail={"lost_logs": trained.lost_logs} if trained.lost_logs else {},
     )
 
 
