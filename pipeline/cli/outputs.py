@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -12,6 +13,11 @@ from pipeline.cli.context import home_of, known_experiment, recorded_config, sto
 from pipeline.cli.run import SET_HELP
 from pipeline.cli.terminal import print_json, say
 
+if TYPE_CHECKING:
+    from pipeline.export import Layout
+    from pipeline.export.counts import Counts
+    from pipeline.store import Store
+
 PANEL = "Use"
 
 
@@ -19,8 +25,17 @@ class What(StrEnum):
     """What can be exported."""
 
     TRAINING = "training"
+    PREFERENCES = "preferences"
+    PROBLEMS = "problems"
     RATIONALES = "rationales"
     MODEL = "model"
+
+
+class Shape(StrEnum):
+    """How prompts and texts of an exported dataset are written."""
+
+    PLAIN = "plain"
+    CHAT = "chat"
 
 
 class FileFormat(StrEnum):
@@ -37,8 +52,12 @@ def register(app: typer.Typer) -> None:
         export,
         PANEL,
         "star export gsm8k --what model --round best --to models/gsm8k",
-        "star export gsm8k --what training --round 3 --to data/gsm8k-r3",
+        "star export gsm8k --what training --round 3 --to data/gsm8k-r3     prompt and completion, for SFT",
+        "star export gsm8k --what training --as chat --to data/gsm8k-chat     messages with roles",
+        "star export gsm8k --what preferences --pairs 4 --to data/pairs     kept against wrong, for DPO",
+        "star export gsm8k --what problems --to data/gsm8k-rl     prompt and answer, for GRPO",
         "star export gsm8k --what rationales --to data/gsm8k-all --format jsonl",
+        "star export gsm8k --what training --to data/gsm8k --licence mit --push me/gsm8k-star",
     )
     add(
         app,
@@ -79,63 +98,164 @@ def report(
 def export(
     ctx: typer.Context,
     experiment: str = typer.Argument(help="Name of the experiment."),
-    what: What = typer.Option(..., help="Training rows of a round, attempts with verdicts, or a model."),
+    what: What = typer.Option(
+        ...,
+        help="Training rows of a round; preference pairs of a kept and a wrong text of one problem; the "
+        "train problems with their answers; all attempts with verdicts and flags; or a model.",
+    ),
     to: Path = typer.Option(..., metavar="DIR", help="Folder to write; must not hold anything yet."),
     round_: str | None = typer.Option(
         None,
         "--round",
-        metavar="N|best",
-        help="The round; `best` by dev accuracy (without dev problems the newest). "
-        "Default: best, and for rationales all rounds.",
+        metavar="N|best|all",
+        help="The round; `best` by dev accuracy (without dev problems the newest); `all` for preferences and "
+        "rationales. Default: best, and for rationales all. Problems are of no round.",
+    ),
+    shape: Shape = typer.Option(
+        Shape.PLAIN,
+        "--as",
+        help="Prompts and texts as plain text or as chat messages with roles, whichever was trained on.",
+    ),
+    pairs: int | None = typer.Option(
+        None, min=1, help="Preference pairs that a problem gives at most. Default: 1."
+    ),
+    seed: int | None = typer.Option(
+        None, min=0, help="Seed that draws preference pairs. Default: the experiment's."
     ),
     form: FileFormat = typer.Option(FileFormat.PARQUET, "--format", help="Files of a dataset."),
+    licence: str | None = typer.Option(
+        None,
+        "--licence",
+        "--license",
+        help="Licence to name in the card, as the hub calls it, such as apache-2.0.",
+    ),
+    push: str | None = typer.Option(
+        None,
+        metavar="REPO",
+        help="Also upload the folder to this repository of the Hugging Face hub, made where there is none. "
+        "Needs a token (HF_TOKEN, or `hf auth login`).",
+    ),
+    public: bool = typer.Option(
+        False, "--public", help="Make a new repository of --push public. Default: private."
+    ),
     force: bool = typer.Option(False, "--force", help="Replace what the folder holds."),
     json: bool = typer.Option(False, "--json", help="What was written, as JSON on stdout."),
 ) -> None:
     """Write a dataset or a model in the layout of the Hugging Face hub, with a card of its origin.
 
-    The model comes with its tokenizer, generation config and lineage.json. Nothing is uploaded.
+    Training rows, preferences and problems have the columns that TRL's trainers read. The card counts what
+    was written and what was left out, and why. The model comes with its tokenizer, generation config and
+    lineage.json. Nothing is uploaded without --push.
     """
-    from pipeline.export import export_model, export_rationales, export_training
+    from pipeline import export as exporting
+    from pipeline.export.cards import valid_licence
 
-    store, home = store_of(ctx), home_of(ctx)
+    _refuse_what_does_not_fit(what, round_, shape, pairs=pairs, seed=seed, push=push, public=public)
+    valid_licence(licence)
+    if push is not None:
+        exporting.require_pushable(push)
+    store = store_of(ctx)
     known_experiment(store, experiment)
-    number = _round(ctx, experiment, round_, default=None if what is What.RATIONALES else "best")
     target = to.expanduser()
+    number = _round(ctx, experiment, what, round_)
     if what is What.MODEL:
         assert number is not None, "a model is of one round"
-        digest = export_model(store, home, experiment, number, target, force=force)
+        digest = exporting.export_model(
+            store, home_of(ctx), experiment, number, target, licence=licence, force=force
+        )
         written: dict[str, object] = {"round": number, "content_hash": digest}
-        text = f"the model of round {number} ({digest[:12]})"
-    elif what is What.TRAINING:
-        assert number is not None, "training rows are of one round"
-        counts = export_training(store, experiment, number, target, form=form.value, force=force)
-        written = {"round": number, **counts.table()}
-        text = f"{counts.rows:,} training rows of round {number}"
+        text = f"the model of round {number} ({digest[:12]}) to {target}"
     else:
-        counts = export_rationales(store, experiment, number, target, form=form.value, force=force)
-        written = {"round": number, **counts.table()}
-        text = f"{counts.rows:,} attempts of {'all rounds' if number is None else f'round {number}'}"
+        layout = exporting.Layout(form=form.value, chat=shape is Shape.CHAT, licence=licence, force=force)
+        counts = _export_dataset(store, experiment, what, number, target, layout, pairs or 1, seed)
+        written = {**({} if what is What.PROBLEMS else {"round": number}), **counts.table()}
+        text = f"{_described(what, counts.rows, number)} to {target}{counts.said_of_left_out()}"
+    if not json:
+        say(f"wrote {text}")
+    if push is not None:
+        kind: Literal["dataset", "model"] = "model" if what is What.MODEL else "dataset"
+        written["pushed"] = exporting.push(target, push, kind, private=not public)
+        if not json:
+            say(f"pushed it: {written['pushed']}")
     if json:
         print_json({"experiment": experiment, "what": what.value, "to": str(target), **written})
-    else:
-        say(f"wrote {text} to {target}")
 
 
-def _round(ctx: typer.Context, experiment: str, asked: str | None, default: str | None) -> int | None:
-    """The round that --round means; None for all."""
+def _export_dataset(
+    store: Store,
+    experiment: str,
+    what: What,
+    round_: int | None,
+    to: Path,
+    layout: Layout,
+    pairs: int,
+    seed: int | None,
+) -> Counts:
+    from pipeline.export import export_preferences, export_problems, export_rationales, export_training
+
+    if what is What.TRAINING:
+        assert round_ is not None, "training rows are of one round"
+        return export_training(store, experiment, round_, to, layout)
+    if what is What.PREFERENCES:
+        return export_preferences(store, experiment, round_, to, layout, pairs=pairs, seed=seed)
+    if what is What.PROBLEMS:
+        return export_problems(store, experiment, to, layout)
+    return export_rationales(store, experiment, round_, to, layout)
+
+
+def _described(what: What, rows: int, round_: int | None) -> str:
+    """`1,239 training rows of round 3`."""
+    if what is What.PROBLEMS:
+        return f"{rows:,} train problems"
+    nouns = {
+        What.TRAINING: "training rows",
+        What.PREFERENCES: "preference pairs",
+        What.RATIONALES: "attempts",
+    }
+    return f"{rows:,} {nouns[what]} of {'all rounds' if round_ is None else f'round {round_}'}"
+
+
+def _refuse_what_does_not_fit(
+    what: What,
+    round_: str | None,
+    shape: Shape,
+    *,
+    pairs: int | None,
+    seed: int | None,
+    push: str | None,
+    public: bool,
+) -> None:
+    """ConfigError for an option that would be without effect."""
+    from pipeline.errors import ConfigError
+
+    wrong = (
+        ("--as chat", shape is Shape.CHAT and what in (What.RATIONALES, What.MODEL), "another --what"),
+        ("--pairs", pairs is not None and what is not What.PREFERENCES, "--what preferences"),
+        ("--seed", seed is not None and what is not What.PREFERENCES, "--what preferences"),
+        ("--round", round_ is not None and what is What.PROBLEMS, "another --what: problems are of no round"),
+        ("--public", public and push is None, "--push REPO"),
+    )
+    for option, given, wants in wrong:
+        if given:
+            raise ConfigError(f"{option} goes with {wants} (given --what {what.value})")
+
+
+def _round(ctx: typer.Context, experiment: str, what: What, asked: str | None) -> int | None:
+    """The round that --round means; None for all, and for what is of no round."""
     from pipeline.errors import ConfigError
     from pipeline.export import best_round
 
-    wanted = asked if asked is not None else default
-    if wanted is None:
+    wanted = asked or ("all" if what in (What.RATIONALES, What.PROBLEMS) else "best")
+    if wanted == "all":
+        if what in (What.TRAINING, What.MODEL):
+            raise ConfigError(f"--round all: --what {what.value} is of one round; give its number or best")
         return None
     if wanted == "best":
         number = best_round(store_of(ctx), experiment)
         say(f"best round of {experiment}: {number}")
         return number
     if not wanted.isdecimal():
-        raise ConfigError(f"--round {wanted!r}: expected a number or best")
+        raise ConfigError(f"--round {wanted!r}: expected a number, best or all")
     return int(wanted)
 
 

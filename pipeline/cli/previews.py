@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.config import ExperimentConfig
-from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
-from pipeline.engines.weights import resolve_tokenizer
+from pipeline.engines.tokenizer import Tokenizer
 from pipeline.errors import ModelLoadError, NotReadyError
 from pipeline.paths import Home
 from pipeline.problems import ProblemSet, load_problems
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, PromptStyle, Split
+from pipeline.stages.base import tokenizer_of
 from pipeline.stages.select import token_row
-from pipeline.tiny_base import base_folder, base_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +64,6 @@ def previews_of(config: ExperimentConfig, home: Home, count: int) -> Previews:
     book = PromptBook(config.prompts, loaded.exemplars, loaded.hinted_exemplars, chat)
     items = list(_items(config, loaded, book, tokenizer, count))
     return Previews(items, _sampling(config, tokenizer), notes)
-
-
-def tokenizer_of(config: ExperimentConfig, home: Home) -> Tokenizer:
-    """The tokenizer of the config's base, without its weights."""
-    tiny = config.model.tiny
-    if tiny is None:
-        return load_tokenizer(
-            resolve_tokenizer(config.model.base, config.model.revision), chat=config.prompts.chat
-        )
-    folder = base_folder(tiny, home.bases)
-    if folder.is_dir():
-        return load_tokenizer(folder, chat=config.prompts.chat)
-    return Tokenizer(base_tokenizer(tiny), chat=config.prompts.chat)
 
 
 def _items(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from pipeline import __version__
 from pipeline.config import ExperimentConfig
+from pipeline.errors import ConfigError
 
 PAPER = "[STaR: Bootstrapping Reasoning With Reasoning](https://arxiv.org/abs/2203.14465)"
 
@@ -21,10 +23,16 @@ def card(
     counts: Mapping[str, Any],
     provenance: Mapping[str, Any],
     config: ExperimentConfig,
+    *,
+    licence: str | None = None,
 ) -> str:
-    """A card: YAML front matter, what it is, a table of counts, where it comes from, the config."""
+    """A card: YAML front matter, what it is, a table of counts, where it comes from, the config.
+
+    `licence` is what the hub calls it (`valid_licence`); None: the card names none.
+    """
+    header = {**({} if licence is None else {"license": licence}), **front}
     parts = [
-        f"---\n{yaml.safe_dump(dict(front), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
         f"# {title}",
         *paragraphs,
         "## Counts",
@@ -36,6 +44,16 @@ def card(
         f"Method: {PAPER}. The license of the problems is that of their source.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def valid_licence(licence: str | None) -> str | None:
+    """`licence` itself where it can be an identifier of the hub, else ConfigError."""
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", licence):
+        raise ConfigError(
+            f"licence {licence!r}: expected an identifier of the hub, such as apache-2.0, mit, cc-by-4.0 or "
+            "other (https://huggingface.co/docs/hub/repositories-licenses)"
+        )
+    return licence
 
 
 def _yaml(config: ExperimentConfig) -> str:

@@ -1,219 +1,279 @@
-"""Training rows and rationales as datasets: `data/*.parquet` (or JSON Lines) and a card."""
+"""Datasets of an experiment: `data/*.parquet` (or JSON Lines) and a card, as the hub has them."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.config import ExperimentConfig
-from pipeline.errors import NotReadyError
-from pipeline.export.cards import card
+from pipeline.errors import ConfigError, NotReadyError
+from pipeline.export import columns
+from pipeline.export.cards import card, valid_licence
+from pipeline.export.counts import Counts
+from pipeline.export.files import Format, Row, write_rows
 from pipeline.export.folder import new_folder
+from pipeline.export.turns import Shaper
 from pipeline.store import Store
 
-Format = Literal["parquet", "jsonl"]
-_BATCH = 2048
+TRAINING = """\
+Rationales that a language model wrote itself and whose final answer was verified, as it was fine-tuned on
+them. Rows considered are the attempts of the round and, where `select.reuse_rounds` asks for them, the rows
+kept in earlier rounds."""
+TRAINING_PLAIN = """\
+`prompt` is the canonical one, without exemplars and hint; `completion` has no end token."""
+TRAINING_CHAT = """\
+`messages` are the question as it was laid out and the rationale. It alone was trained on: for that, set
+`assistant_only_loss=True` in TRL's `SFTConfig`."""
+PREFERENCES = """\
+Two texts of a language model at the same problem: `chosen` was verified and kept to train on, the final
+answer of `rejected` is wrong. Texts that people flagged, that were cut off or are empty stand in no pair. Of
+texts that read alike one does.
 
-TRAINING = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("completion", pa.string()),
-        ("problem_id", pa.string()),
-        ("question", pa.string()),
-        ("answer", pa.string()),
-        ("difficulty", pa.string()),
-        ("origin", pa.string()),
-        ("round", pa.int32()),
-        ("from_round", pa.int32()),
-        ("rationale_id", pa.string()),
-        ("tokens", pa.int32()),
-    ]
-)
-"""Prompt and completion in the layout that TRL's SFTTrainer reads; the completion has no end token."""
-
-RATIONALES = pa.schema(
-    [
-        ("problem_id", pa.string()),
-        ("question", pa.string()),
-        ("gold", pa.string()),
-        ("text", pa.string()),
-        ("answer", pa.string()),
-        ("outcome", pa.string()),
-        ("score", pa.float64()),
-        ("verdict_reason", pa.string()),
-        ("fate", pa.string()),
-        ("flagged", pa.string()),
-        ("origin", pa.string()),
-        ("purpose", pa.string()),
-        ("round", pa.int32()),
-        ("sample", pa.int32()),
-        ("prompt_style", pa.string()),
-        ("hint", pa.string()),
-        ("finish_reason", pa.string()),
-        ("completion_tokens", pa.int32()),
-        ("mean_logprob", pa.float64()),
-        ("difficulty", pa.string()),
-        ("model_hash", pa.string()),
-        ("engine", pa.string()),
-        ("rationale_id", pa.string()),
-    ]
-)
-"""One row per attempt; `fate`: kept in its round, or the reason why not; `flagged`: what people said."""
+Rows considered are the pairs asked for of each train problem. A problem has fewer where it was not
+attempted, nothing of it was kept, nothing was wrong, or its texts do not make so many pairs."""
+PROBLEMS = """\
+Questions as a language model is asked them, without exemplars and hint, with their gold answers: no text of
+a model. Problems that serve as exemplars or equal a held-out one are not among them."""
+RATIONALES = """\
+Every attempt of a language model at its problems, right and wrong, with the verdict of the grader and what
+became of it. `rationalized` attempts were shown the gold answer as a hint. `flagged` is what people said."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What was written, to be said in the card and on the terminal."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a dataset is written.
 
-    rows: int = 0
-    by: dict[str, Counter[str]] = field(default_factory=dict)
+    `chat`: turns with roles in place of plain text. `licence`: an identifier of the hub (`apache-2.0`) for
+    the card, ConfigError for what cannot be one. `force` replaces what the folder holds.
+    """
 
-    def see(self, row: Mapping[str, Any], *columns: str) -> None:
-        self.rows += 1
-        for column in columns:
-            if row[column] is not None:
-                self.by.setdefault(column, Counter())[str(row[column])] += 1
+    form: Format = "parquet"
+    chat: bool = False
+    licence: str | None = None
+    force: bool = False
 
-    def table(self) -> dict[str, int]:
-        """`rows` and `column: value` -> count."""
-        found = {"rows": self.rows}
-        for column, counter in self.by.items():
-            found |= {f"{column}: {value}": number for value, number in counter.most_common()}
-        return found
+    def __post_init__(self) -> None:
+        valid_licence(self.licence)
 
 
 def export_training(
-    store: Store, experiment: str, round_: int, to: Path, *, form: Format = "parquet", force: bool = False
+    store: Store, experiment: str, round_: int, to: Path, layout: Layout = Layout()
 ) -> Counts:
-    """Write the rows that the model of a round was trained on.
-
-    NotReadyError where the round has none.
-    """
+    """Write the rows that the model of a round was trained on. NotReadyError where the round has none."""
+    config = _config(store, experiment)
     counts = Counts()
-    rows = store.stream("export_training", experiment=experiment, round=round_)
-    with new_folder(to, force) as folder:
-        _write(folder / "data" / f"train.{form}", TRAINING, _seen(rows, counts, "origin", "from_round"), form)
-        if not counts.rows:
-            raise NotReadyError(
-                f"round {round_} of experiment {experiment} has no training rows; see what it kept: "
-                f"star show {experiment} --round {round_}"
-            )
-        recorded = store.rows("experiment", experiment=experiment)[0]
-        digests = store.rows("training_set", experiment=experiment, round=round_)
-        text = card(
-            _front({"train": f"data/train.{form}"}, "training-rows"),
-            f"Training rows of {experiment}, round {round_}",
-            [
-                "Rationales that a language model wrote itself and whose final answer was verified, as it "
-                "was fine-tuned on them: the canonical prompt (no exemplars, no hint) and the completion.",
-            ],
-            counts.table(),
-            {
-                **_provenance(recorded, experiment, round_),
-                "training set digest": ", ".join(row["training_set_digest"] for row in digests),
-            },
-            ExperimentConfig.model_validate(recorded["config"]),
-        )
-        (folder / "README.md").write_text(text, encoding="utf-8")
-    return counts
+    for row in store.rows("left_out_of_training", experiment=experiment, round=round_):
+        counts.left_out[row["reason"]] = row["attempts"]
+    stored = store.stream("export_training", experiment=experiment, round=round_)
+    rows = Shaper(config, store.home, chat=layout.chat).training(stored)
+    digests = store.rows("training_set", experiment=experiment, round=round_)
+    return _write(
+        store,
+        experiment,
+        to,
+        layout,
+        _Dataset(
+            kind="training-rows",
+            title=f"Training rows of {experiment}, round {round_}",
+            about=[TRAINING, TRAINING_CHAT if layout.chat else TRAINING_PLAIN],
+            schema=columns.TRAINING_CHAT if layout.chat else columns.TRAINING,
+            files={"train": counts.seeing(rows, "origin", "from_round")},
+            counts=counts,
+            round=str(round_),
+            provenance={"training set digest": ", ".join(row["training_set_digest"] for row in digests)},
+            nothing=f"round {round_} of experiment {experiment} has no training rows; see what it kept: "
+            f"star show {experiment} --round {round_}",
+        ),
+    )
 
 
-def export_rationales(
+def export_preferences(
     store: Store,
     experiment: str,
     round_: int | None,
     to: Path,
+    layout: Layout = Layout(),
     *,
-    form: Format = "parquet",
-    force: bool = False,
+    pairs: int = 1,
+    seed: int | None = None,
 ) -> Counts:
-    """Write every attempt of a round (None: of all rounds) with its verdict, one file per split."""
+    """Write pairs of a kept and a wrong text of the same train problem, up to `pairs` a problem.
+
+    Of a round: its training rows against its attempts that are wrong; None: of all rounds. Which pairs is
+    drawn by `seed` (None: that of the experiment's config), every text once before one stands twice. Rows
+    considered are `pairs` for each train problem. NotReadyError where no pair can be made.
+    """
+    if pairs < 1:
+        raise ConfigError(f"{pairs} pairs a problem: expected at least 1")
+    config = _config(store, experiment)
     counts = Counts()
-    with new_folder(to, force) as folder:
-        files: dict[str, str] = {}
-        for split in ("train", "dev", "eval"):
-            rows = store.stream("export_rationales", experiment=experiment, round=round_, split=split)
-            path = folder / "data" / f"{split}.{form}"
-            if _write(path, RATIONALES, _seen(rows, counts, "origin", "outcome", "fate"), form):
-                files[split] = f"data/{split}.{form}"
-            else:
-                path.unlink()
-        if not counts.rows:
-            where = "no round" if round_ is None else f"round {round_}"
-            raise NotReadyError(
-                f"experiment {experiment} has no attempts in {where}; see: star status {experiment}"
-            )
-        recorded = store.rows("experiment", experiment=experiment)[0]
-        rounds = "all rounds" if round_ is None else f"round {round_}"
-        text = card(
-            _front(files, "rationales"),
-            f"Rationales of {experiment}, {rounds}",
-            [
-                "Every attempt of a language model at its problems, right and wrong, with the verdict of the "
-                "grader and what became of it. `rationalized` attempts were shown the gold answer as a hint.",
-            ],
-            counts.table(),
-            _provenance(recorded, experiment, round_),
-            ExperimentConfig.model_validate(recorded["config"]),
+    drawn_by = config.seed if seed is None else seed
+    stored = store.stream(
+        "export_preferences", experiment=experiment, round=round_, pairs=pairs, seed=drawn_by
+    )
+    rows = Shaper(config, store.home, chat=layout.chat).preferences(_pairs_of(stored, counts))
+    rounds = _rounds(round_)
+    return _write(
+        store,
+        experiment,
+        to,
+        layout,
+        _Dataset(
+            kind="preferences",
+            title=f"Preference pairs of {experiment}, {rounds}",
+            about=[PREFERENCES],
+            schema=columns.PREFERENCES_CHAT if layout.chat else columns.PREFERENCES,
+            files={"train": counts.seeing(rows, "chosen_origin", "rejected_origin")},
+            counts=counts,
+            round=_round(round_),
+            provenance={"pairs a problem": pairs, "drawn by seed": drawn_by},
+            nothing=f"no problem of experiment {experiment} has both a kept and a wrong text in {rounds}; "
+            f"see: star reports yield_by_round {experiment}",
+        ),
+    )
+
+
+def export_problems(store: Store, experiment: str, to: Path, layout: Layout = Layout()) -> Counts:
+    """Write every train problem once, as prompt and gold answer, for training by reward."""
+    counts = Counts()
+    stored = store.stream("export_problems", experiment=experiment)
+    rows = Shaper(_config(store, experiment), store.home, chat=layout.chat).problems(stored)
+    return _write(
+        store,
+        experiment,
+        to,
+        layout,
+        _Dataset(
+            kind="problems",
+            title=f"Train problems of {experiment}",
+            about=[PROBLEMS],
+            schema=columns.PROBLEMS_CHAT if layout.chat else columns.PROBLEMS,
+            files={"train": counts.seeing(rows, "difficulty")},
+            counts=counts,
+            round="none: those of all rounds",
+            nothing=f"experiment {experiment} has no train problems; see: star status {experiment}",
+        ),
+    )
+
+
+def export_rationales(
+    store: Store, experiment: str, round_: int | None, to: Path, layout: Layout = Layout()
+) -> Counts:
+    """Write every attempt of a round (None: of all rounds) with its verdict, one file per split.
+
+    NotReadyError where there is none; ConfigError for `chat`: an attempt is no conversation.
+    """
+    if layout.chat:
+        raise ConfigError(
+            "rationales are exported as attempts with verdicts, not as chats; see export_training"
         )
-        (folder / "README.md").write_text(text, encoding="utf-8")
-    return counts
-
-
-def _front(files: Mapping[str, str], kind: str) -> dict[str, Any]:
-    data_files = [{"split": split, "path": path} for split, path in files.items()]
-    return {"configs": [{"config_name": "default", "data_files": data_files}], "tags": ["star", kind]}
-
-
-def _provenance(recorded: Mapping[str, Any], experiment: str, round_: int | None) -> dict[str, Any]:
-    return {
-        "experiment": experiment,
-        "round": "all" if round_ is None else str(round_),
-        "base model": recorded["base_model"],
-        "base hash": recorded["base_hash"],
-        "config digest": recorded["config_digest"],
-        "started": f"{recorded['created_at']:%Y-%m-%d %H:%M} UTC",
+    counts = Counts()
+    files = {
+        split: counts.seeing(
+            store.stream("export_rationales", experiment=experiment, round=round_, split=split),
+            "origin",
+            "outcome",
+            "fate",
+        )
+        for split in ("train", "dev", "eval")
     }
+    where = "any round" if round_ is None else f"round {round_}"
+    return _write(
+        store,
+        experiment,
+        to,
+        layout,
+        _Dataset(
+            kind="rationales",
+            title=f"Rationales of {experiment}, {_rounds(round_)}",
+            about=[RATIONALES],
+            schema=columns.RATIONALES,
+            files=files,
+            counts=counts,
+            round=_round(round_),
+            nothing=f"experiment {experiment} has no attempts in {where}; see: star status {experiment}",
+        ),
+    )
 
 
-def _seen(rows: Iterable[Mapping[str, Any]], counts: Counts, *columns: str) -> Iterator[Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """What is written: one file per split whose rows there are, and the words of the card.
+
+    `counts` is complete once the files are written; `nothing` is the error where no row came.
+    """
+
+    kind: str
+    title: str
+    about: Sequence[str]
+    schema: pa.Schema
+    files: Mapping[str, Iterable[Row]]
+    counts: Counts
+    round: str
+    nothing: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _write(store: Store, experiment: str, to: Path, layout: Layout, dataset: _Dataset) -> Counts:
+    with new_folder(to, layout.force) as folder:
+        files: dict[str, str] = {}
+        for split, rows in dataset.files.items():
+            name = f"data/{split}.{layout.form}"
+            if write_rows(folder / name, dataset.schema, rows, layout.form):
+                files[split] = name
+            else:
+                (folder / name).unlink()
+        if not dataset.counts.rows:
+            raise NotReadyError(dataset.nothing)
+        (folder / "README.md").write_text(_card(store, experiment, layout, dataset, files), encoding="utf-8")
+    return dataset.counts
+
+
+def _card(store: Store, experiment: str, layout: Layout, dataset: _Dataset, files: Mapping[str, str]) -> str:
+    recorded = store.rows("experiment", experiment=experiment)[0]
+    data_files = [{"split": split, "path": path} for split, path in files.items()]
+    return card(
+        {
+            "configs": [{"config_name": "default", "data_files": data_files}],
+            "tags": ["star", dataset.kind, *(["trl"] if dataset.kind != "rationales" else [])],
+        },
+        dataset.title,
+        dataset.about,
+        dataset.counts.table(),
+        {
+            "experiment": experiment,
+            "round": dataset.round,
+            "base model": recorded["base_model"],
+            "base hash": recorded["base_hash"],
+            "config digest": recorded["config_digest"],
+            "started": f"{recorded['created_at']:%Y-%m-%d %H:%M} UTC",
+            **dataset.provenance,
+        },
+        ExperimentConfig.model_validate(recorded["config"]),
+        licence=layout.licence,
+    )
+
+
+def _pairs_of(rows: Iterable[Row], counts: Counts) -> Iterator[Row]:
+    """The pairs among the rows; what problems lack is counted with its reason."""
     for row in rows:
-        counts.see(row, *columns)
-        yield row
+        if row["left_out"] is None:
+            yield row
+        else:
+            counts.left_out[row["left_out"]] += row["lacking"]
 
 
-def _write(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]], form: Format) -> int:
-    """Write the schema's columns of the rows in bounded memory; returns their number."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return _write_jsonl(path, schema, rows) if form == "jsonl" else _write_parquet(path, schema, rows)
+def _config(store: Store, experiment: str) -> ExperimentConfig:
+    return ExperimentConfig.model_validate(store.rows("experiment", experiment=experiment)[0]["config"])
 
 
-def _write_jsonl(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
-    written = 0
-    with path.open("w", encoding="utf-8") as handle:
-        for row in rows:
-            handle.write(json.dumps({name: row[name] for name in schema.names}, ensure_ascii=False) + "\n")
-            written += 1
-    return written
+def _round(round_: int | None) -> str:
+    return "all" if round_ is None else str(round_)
 
 
-def _write_parquet(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
-    written = 0
-    batch: list[dict[str, Any]] = []
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for row in rows:
-            batch.append({name: row[name] for name in schema.names})
-            written += 1
-            if len(batch) == _BATCH:
-                writer.write_table(pa.Table.from_pylist(batch, schema))
-                batch.clear()
-        if batch:
-            writer.write_table(pa.Table.from_pylist(batch, schema))
-    return written
+def _rounds(round_: int | None) -> str:
+    return "all rounds" if round_ is None else f"round {round_}"

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.config import ExperimentConfig
 from pipeline.engines.weights import content_names, hash_model, resolve_model
 from pipeline.errors import InvariantError, NotReadyError
-from pipeline.export.cards import card
+from pipeline.export.cards import card, valid_licence
 from pipeline.export.folder import new_folder
 from pipeline.paths import Home
 from pipeline.report.tables import held_out
@@ -22,13 +22,21 @@ LINEAGE = "lineage.json"
 
 
 def export_model(
-    store: Store, home: Home, experiment: str, round_: int, to: Path, *, force: bool = False
+    store: Store,
+    home: Home,
+    experiment: str,
+    round_: int,
+    to: Path,
+    *,
+    licence: str | None = None,
+    force: bool = False,
 ) -> str:
     """Copy the model of a round (0: the base) with tokenizer, generation config, lineage and card.
 
     Returns its content hash. NotReadyError where the checkpoint is not on disk, InvariantError where its
-    content is not the recorded one.
+    content is not the recorded one. `licence` as in `Layout`.
     """
+    valid_licence(licence)
     recorded = store.rows("experiment", experiment=experiment)[0]
     source, expected = _model_of(store, home, recorded, experiment, round_)
     found = hash_model(source)
@@ -43,7 +51,7 @@ def export_model(
         for name in content_names(source):
             shutil.copy2(source / name, folder / name)
         (folder / LINEAGE).write_text(json.dumps(lineage, indent=1, default=str) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(_card(recorded, rounds, lineage), encoding="utf-8")
+        (folder / "README.md").write_text(_card(recorded, rounds, lineage, licence), encoding="utf-8")
     return expected
 
 
@@ -106,7 +114,12 @@ def _lineage(
     }
 
 
-def _card(recorded: Mapping[str, Any], rounds: list[dict[str, Any]], lineage: Mapping[str, Any]) -> str:
+def _card(
+    recorded: Mapping[str, Any],
+    rounds: list[dict[str, Any]],
+    lineage: Mapping[str, Any],
+    licence: str | None,
+) -> str:
     counts: dict[str, Any] = {}
     for row in rounds:
         measured = held_out(row)
@@ -130,4 +143,5 @@ def _card(recorded: Mapping[str, Any], rounds: list[dict[str, Any]], lineage: Ma
         counts,
         {name.replace("_", " "): str(lineage[name]) for name in names},
         ExperimentConfig.model_validate(recorded["config"]),
+        licence=licence,
     )

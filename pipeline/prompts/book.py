@@ -83,6 +83,11 @@ class PromptBook:
         """Zero-shot, without hint: what is trained on, and what `checks` compare training rows with."""
         return Prompt(self._assemble(self._empty_block(), self._ask(problem)), PromptStyle.ZERO_SHOT)
 
+    def messages(self, problem: Problem) -> list[Message]:
+        """What `canonical` renders, as turns: the system message where there is one, and the question as
+        `prompts.question` lays it out. For a plain experiment too, which has no template to render them."""
+        return [*self._system(), Message("user", self._ask(problem))]
+
     def generation(self, problem: Problem, few_shot: bool) -> Prompt:
         """What model n-1 writes from; without exemplars `few_shot` makes no difference."""
         if few_shot and self._exemplars:
@@ -131,6 +136,10 @@ class PromptBook:
         """What follows the canonical prompt in training, without the end token."""
         return text if self._chat else self._config.completion_prefix + text
 
+    def rationale(self, completion: str) -> str:
+        """The text in a completion: the inverse of `completion`."""
+        return completion if self._chat else completion.removeprefix(self._config.completion_prefix)
+
     def _ask(self, asked: Asked) -> str:
         lines = [self._choice.fill({"key": key, "text": text}) for key, text in asked.choices.items()]
         return self._question.fill({"question": asked.question, "choices": "\n".join(lines)})
@@ -174,10 +183,13 @@ class PromptBook:
             prefix, separator = self._config.completion_prefix, self._config.separator
             pairs = zip(asked, rationales, strict=True)
             return "".join(question + prefix + rationale + separator for question, rationale in pairs)
-        messages = [Message("system", self._config.system)] if self._config.system is not None else []
+        messages = self._system()
         for question, rationale in zip(asked, rationales, strict=True):
             messages += [Message("user", question), Message("assistant", rationale)]
         return messages
+
+    def _system(self) -> list[Message]:
+        return [Message("system", self._config.system)] if self._config.system is not None else []
 
     def _assemble(self, block: str | list[Message], question: str) -> str:
         if isinstance(block, str):

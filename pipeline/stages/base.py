@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.config import ExperimentConfig
 from pipeline.engines import Engine, open_engine
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
+from pipeline.engines.weights import resolve_tokenizer
 from pipeline.identity import combine_digests, digest, rows_digest
 from pipeline.paths import Home
 from pipeline.progress import Progress
@@ -20,6 +21,7 @@ from pipeline.records import Exemplar, Problem, Split
 from pipeline.rounds import Stage
 from pipeline.store import RunSummary, StageKey, Store
 from pipeline.store.tables import write_rows
+from pipeline.tiny_base import base_folder, base_tokenizer
 
 VOLATILE = frozenset(
     {"created_at", "seconds", "elapsed_ms", "shard", "superseded", "path", "mean_logprob", "engine"}
@@ -179,6 +181,19 @@ def result(ctx: StageContext, output: Output, text: str, **fields: Any) -> Stage
     seconds = time.monotonic() - ctx.started
     fields.setdefault("peak_memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return StageResult(output.files, output.digest, RunSummary(text=text, seconds=seconds, **fields))
+
+
+def tokenizer_of(config: ExperimentConfig, home: Home) -> Tokenizer:
+    """The tokenizer of the config's base, without its weights."""
+    tiny = config.model.tiny
+    if tiny is None:
+        return load_tokenizer(
+            resolve_tokenizer(config.model.base, config.model.revision), chat=config.prompts.chat
+        )
+    folder = base_folder(tiny, home.bases)
+    if folder.is_dir():
+        return load_tokenizer(folder, chat=config.prompts.chat)
+    return Tokenizer(base_tokenizer(tiny), chat=config.prompts.chat)
 
 
 def problem_of(row: Mapping[str, Any]) -> Problem:

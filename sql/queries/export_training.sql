@@ -1,20 +1,26 @@
--- grain: training row of round $round, with its problem
+-- grain: training row of round $round, with its problem and what people said of the attempt
 select
     current_training_rows.prompt,
     current_training_rows.completion,
     current_training_rows.problem_id,
     current_problems.question,
     current_problems.answer,
+    current_problems.choices,
     current_problems.difficulty,
     current_training_rows.origin,
     current_training_rows.round,
     current_training_rows.from_round,
+    flagged_attempts.flagged,
     current_training_rows.rationale_id,
     current_training_rows.tokens
 from current_training_rows
 left join current_problems
     on current_problems.experiment = current_training_rows.experiment
     and current_problems.problem_id = current_training_rows.problem_id
+left join flagged_attempts
+    on flagged_attempts.experiment = current_training_rows.experiment
+    and flagged_attempts.round = current_training_rows.from_round
+    and flagged_attempts.rationale_id = current_training_rows.rationale_id
 where current_training_rows.experiment = $experiment and current_training_rows.round = $round
 order by
     current_training_rows.from_round,
