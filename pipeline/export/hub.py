@@ -41,8 +41,8 @@ def push(folder: Path, repo: str, kind: RepoKind, *, private: bool) -> str:
     A repository that does not exist is made, private or not; one that exists keeps its visibility and its
     other files. StarError where the hub did not take it, with the command that tries again.
     """
-    import httpx
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # its client's
 
     api = HfApi(library_name="star")
     try:
@@ -50,7 +50,7 @@ def push(folder: Path, repo: str, kind: RepoKind, *, private: bool) -> str:
         commit = api.upload_folder(
             repo_id=repo, repo_type=kind, folder_path=folder, commit_message="star export"
         )
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         option = " --repo-type dataset" if kind == "dataset" else ""
         raise StarError(
             f"{repo} was not pushed: {one_line(error)}; the folder is complete: "

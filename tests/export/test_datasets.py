@@ -1,6 +1,7 @@
 """Datasets in the hub's layout: what is in them, what their cards say, and that `datasets` reads them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.errors import ConfigError, NotReadyError
-from pipeline.export import export_rationales, export_training
+from pipeline.export import Layout, export_problems, export_rationales, export_training
 from pipeline.export.cards import public_config
 from pipeline.paths import Home
 from pipeline.store import Store
@@ -34,7 +35,11 @@ def test_training_rows_exported_are_those_trained_on(store: Store, tmp_path: Pat
     assert rows[1]["prompt"] == "Q: What is 1 + 2?\nA:"
     assert rows[1]["completion"] == " Adding them up gives 3.\n#### 3"
     assert counts.table() == {
+        "rows considered": 16,
         "rows": 3,
+        "left out: wrong": 9,
+        "left out: cut_off": 3,
+        "left out: over_problem_cap": 1,
         "origin: generated": 2,
         "origin: rationalized": 1,
         "from_round: 1": 3,
@@ -58,7 +63,9 @@ def test_exported_folder_is_what_the_datasets_library_reads(
 def test_rationales_exported_have_verdict_and_fate_in_both_formats(
     store: Store, tmp_path: Path, form: str
 ) -> None:
-    export_rationales(store, NAME, 1, tmp_path / "out", form="jsonl" if form == "jsonl" else "parquet")
+    export_rationales(
+        store, NAME, 1, tmp_path / "out", Layout(form="jsonl" if form == "jsonl" else "parquet")
+    )
     (path,) = (tmp_path / "out" / "data").glob("*")
     assert path.name == f"train.{form}"
     if form == "jsonl":
@@ -69,6 +76,61 @@ def test_rationales_exported_have_verdict_and_fate_in_both_formats(
     assert fates.count(("correct", "kept")) == 3
     assert fates.count(("correct", "over_problem_cap")) == 1
     assert len(fates) == 16
+
+
+def test_chat_messages_are_the_question_as_laid_out_and_the_rationale(store: Store, tmp_path: Path) -> None:
+    export_training(store, NAME, 1, tmp_path / "plain")
+    export_training(store, NAME, 1, tmp_path / "chat", Layout(chat=True))
+    plain = pq.read_table(tmp_path / "plain" / "data" / "train.parquet").to_pylist()
+    chat = pq.read_table(tmp_path / "chat" / "data" / "train.parquet").to_pylist()
+    assert [row["rationale_id"] for row in chat] == [row["rationale_id"] for row in plain]
+    for row, same in zip(chat, plain, strict=True):
+        assert row["messages"] == [
+            {"role": "user", "content": same["prompt"]},
+            {"role": "assistant", "content": same["completion"].removeprefix(" ")},
+        ]
+
+
+def test_problems_are_every_train_problem_once_with_prompt_and_answer(store: Store, tmp_path: Path) -> None:
+    counts = export_problems(store, NAME, tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "data" / "train.parquet").to_pylist()
+    wanted = store.rows("problems_of_split", experiment=NAME, split="train")
+    assert [(row["problem_id"], row["answer"]) for row in rows] == [
+        (row["problem_id"], row["answer"]) for row in wanted
+    ]
+    assert rows[0]["prompt"] == "Q: What is 0 + 1?\nA:"
+    assert counts.table() == {
+        "rows considered": 6,
+        "rows": 6,
+        "difficulty: hard": 4,
+        "difficulty: easy": 2,
+    }
+    export_problems(store, NAME, tmp_path / "chat", Layout(chat=True))
+    (first, *_) = pq.read_table(tmp_path / "chat" / "data" / "train.parquet").to_pylist()
+    assert first["prompt"] == [{"role": "user", "content": rows[0]["prompt"]}]
+
+
+def test_what_people_said_goes_with_training_rows_and_rationales(selected: Path, tmp_path: Path) -> None:
+    shutil.copytree(selected / "home", tmp_path / "home")
+    store = Store(Home(tmp_path / "home"))
+    (first, *_) = store.stream("export_training", experiment=NAME, round=1)
+    store.flag(NAME, first["rationale_id"], kind="exclude", author="ann", note="says nothing")
+    trained = export_training(store, NAME, 1, tmp_path / "training")
+    every = export_rationales(store, NAME, 1, tmp_path / "rationales")
+    for folder in ("training", "rationales"):
+        rows = pq.read_table(tmp_path / folder / "data" / "train.parquet").to_pylist()
+        said = {row["rationale_id"]: row["flagged"] for row in rows if row["flagged"] is not None}
+        assert said == {first["rationale_id"]: "excluded by ann: says nothing"}
+    assert trained.table()["flagged by people"] == every.table()["flagged by people"] == 1
+
+
+def test_licence_stands_in_the_card_where_the_hub_reads_it(store: Store, tmp_path: Path) -> None:
+    export_training(store, NAME, 1, tmp_path / "with", Layout(licence="apache-2.0"))
+    export_training(store, NAME, 1, tmp_path / "without")
+    assert front_of(tmp_path / "with")["license"] == "apache-2.0"
+    assert "license" not in front_of(tmp_path / "without")
+    with pytest.raises(ConfigError, match="licence 'Apache 2': expected an identifier of the hub"):
+        Layout(licence="Apache 2")
 
 
 def test_card_has_counts_provenance_config_and_no_path_of_this_machine(
@@ -102,5 +164,5 @@ def test_export_never_replaces_a_folder_unless_forced_and_leaves_no_half_of_one(
     with pytest.raises(NotReadyError, match="round 7 .* has no training rows"):
         export_training(store, NAME, 7, tmp_path / "none")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-    export_training(store, NAME, 1, target, force=True)
+    export_training(store, NAME, 1, target, Layout(force=True))
     assert not (target / "mine.txt").exists() and (target / "README.md").is_file()
