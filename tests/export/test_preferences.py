@@ -17,9 +17,8 @@ from tests.export.conftest import MANY
 PROBLEMS = 7
 
 
-def exported(store: Store, to: Path, layout: Layout = Layout(), **how: int) -> list[dict[str, Any]]:
-    shutil.rmtree(to, ignore_errors=True)
-    export_preferences(store, MANY, 1, to, layout, **how)
+def exported(store: Store, to: Path, *, chat: bool = False, **how: int) -> list[dict[str, Any]]:
+    export_preferences(store, MANY, 1, to, Layout(chat=chat, force=True), **how)
     rows: list[dict[str, Any]] = pq.read_table(to / "data" / "train.parquet").to_pylist()
     return rows
 
@@ -92,7 +91,7 @@ def test_the_seed_draws_the_pairs_and_nothing_else_does(many: Store, tmp_path: P
 
 def test_chat_pairs_have_one_user_turn_and_the_two_answers_to_it(many: Store, tmp_path: Path) -> None:
     plain = exported(many, tmp_path / "out")
-    for row, same in zip(exported(many, tmp_path / "out", Layout(chat=True)), plain, strict=True):
+    for row, same in zip(exported(many, tmp_path / "out", chat=True), plain, strict=True):
         assert row["prompt"] == [{"role": "user", "content": same["prompt"]}]
         assert row["chosen"] == [{"role": "assistant", "content": same["chosen"].removeprefix(" ")}]
         assert row["rejected"] == [{"role": "assistant", "content": same["rejected"].removeprefix(" ")}]
