@@ -68,6 +68,10 @@ class Home:
         """When Airflow's launcher was last asked to run the experiment."""
         return self.experiment(name) / "launch.json"
 
+    def trackers(self, name: str) -> Path:
+        """What TensorBoard and other trackers keep on disk."""
+        return self.experiment(name) / "trackers"
+
     def reports(self, name: str) -> Path:
         return self.experiment(name) / "report"
 

@@ -27,7 +27,7 @@ from pipeline.sampling import remove_parts
 from pipeline.stages.base import EngineHolder, Model, StageContext, StageResult
 from pipeline.store import StageKey, Store
 from pipeline.tiny_base import ensure_tiny_base
-from pipeline.training import require_checkpoint
+from pipeline.training import require_checkpoint, require_trackers
 
 StageOutcome = Literal["done", "was done"]
 
@@ -230,6 +230,7 @@ def _stage_in_round(name: str, round_: int, config: ExperimentConfig) -> Stage:
 def _run_shard(
     session: Session, stage: Stage, round_: int, shard: int, rounds: int, *, force: bool = False
 ) -> StageOutcome:
+    require_trackers(session.config.train)  # in the first stage already, long before a training
     key = StageKey(session.experiment, round_, stage.name)
     shards = session.config.shards if stage.sharded else 1
     model = session.model(stage, round_)

@@ -263,6 +263,14 @@ class TrainConfig(Section):
     Their rows stay in the store in any case."""
     threads: int = option(1, ge=1, execution=True)
     """CPU threads of the training process."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = option((), execution=True)
+    """Trackers that follow the experiment, each by its package, through transformers' own callbacks: a run
+    for each round's training, and one for the rounds with the numbers of `rounds_summary`, the round as
+    step. They take servers and keys from their own variables (WANDB_API_KEY, MLFLOW_TRACKING_URI). Without
+    a server, and with HF_HUB_OFFLINE always, they write below `trackers/` in the experiment's folder. A
+    tracker that fails ends nothing: what it lost is told and counted."""
+    run_name: str | None = option(None, execution=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the run at the trackers; trainings add their round (`-r001`). None: that of the experiment."""
 
 
 class PassAtK(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.export.cards import card, valid_licence
 from pipeline.export.counts import Counts
 from pipeline.export.files import Format, Row, write_rows
 from pipeline.export.folder import new_folder
+from pipeline.export.pairs import paired_texts
 from pipeline.export.turns import Shaper
 from pipeline.store import Store
 
@@ -115,7 +116,7 @@ def export_preferences(
     stored = store.stream(
         "export_preferences", experiment=experiment, round=round_, pairs=pairs, seed=drawn_by
     )
-    rows = Shaper(config, store.home, chat=layout.chat).preferences(_pairs_of(stored, counts))
+    rows = Shaper(config, store.home, chat=layout.chat).preferences(paired_texts(stored, pairs, counts))
     rounds = _rounds(round_)
     return _write(
         store,
@@ -256,15 +257,6 @@ def _card(store: Store, experiment: str, layout: Layout, dataset: _Dataset, file
         ExperimentConfig.model_validate(recorded["config"]),
         licence=layout.licence,
     )
-
-
-def _pairs_of(rows: Iterable[Row], counts: Counts) -> Iterator[Row]:
-    """The pairs among the rows; what problems lack is counted with its reason."""
-    for row in rows:
-        if row["left_out"] is None:
-            yield row
-        else:
-            counts.left_out[row["left_out"]] += row["lacking"]
 
 
 def _config(store: Store, experiment: str) -> ExperimentConfig:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.measures import paired_difference
 from pipeline.stages.base import Output, StageContext, StageResult, counted, result
 from pipeline.stages.retention import keep_checkpoints
+from pipeline.stages.tracked import track_rounds
 
 GO_ON, STOP = "continue", "stop"
 GATE = "gate: "
@@ -28,7 +29,16 @@ def run(ctx: StageContext) -> StageResult:
     ctx.store.put("rounds", [finished])
     removed = keep_checkpoints(ctx)
     pruned = f"; {counted(removed, 'old checkpoint')} removed" if removed else ""
-    return result(ctx, Output(ctx), f"{decision}: {reason}{pruned}", rows_in=0, rows_out=1)
+    lost = track_rounds(ctx)
+    untold = "".join(f"; {tracker}: {what}" for tracker, what in lost.items())
+    return result(
+        ctx,
+        Output(ctx),
+        f"{decision}: {reason}{pruned}{untold}",
+        rows_in=0,
+        rows_out=1,
+        detail={"trackers": lost} if lost else {},
+    )
 
 
 def _decide(ctx: StageContext) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.stages.base import Output, StageContext, StageResult, counted, result
 from pipeline.store.tables import write_rows
-from pipeline.training import TrainSpec, planned_steps, train
+from pipeline.training import Tracking, TrainSpec, planned_steps, train
 
 VARIANT = "main"
 
@@ -42,6 +42,9 @@ def run(ctx: StageContext) -> StageResult:
         seed=ctx.config.seed,
         pad_id=ctx.tokenizer().pad_id,
         lineage=_lineage(ctx, start.content_hash, digest),
+        tracking=Tracking.of_training(
+            ctx.config.train, ctx.experiment, ctx.round, ctx.home.trackers(ctx.experiment)
+        ),
     )
     trained = train(spec, ctx.progress)
     output.write(
@@ -67,6 +70,8 @@ def run(ctx: StageContext) -> StageResult:
         f"{counted(trained.steps, 'step')} over {counted(written.rows, 'row')} "
         f"({trained.epochs:.1f} epochs), loss {trained.loss:.3f}"
     )
+    for tracker, lost in trained.lost_logs.items():
+        text += f"; {tracker} lost {counted(lost, 'log')}"
     return result(
         ctx,
         output,
@@ -77,6 +82,7 @@ def run(ctx: StageContext) -> StageResult:
         peak_memory=trained.peak_memory_mb,
         device=trained.device,
         versions=trained.versions,
+        detail={"lost_logs": trained.lost_logs} if trained.lost_logs else {},
     )
 
 

@@ -2,16 +2,21 @@
 
 from pipeline.training.checkpoints import CheckpointRole, prune, require_checkpoint
 from pipeline.training.plan import StepPlan, planned_steps
+from pipeline.training.rounds_log import log_rounds
 from pipeline.training.run import TrainResult, train
 from pipeline.training.spec import TrainSpec
+from pipeline.training.tracking import Tracking, require_trackers
 
 __all__ = [
     "CheckpointRole",
     "StepPlan",
     "TrainResult",
     "TrainSpec",
+    "Tracking",
+    "log_rounds",
     "planned_steps",
     "prune",
     "require_checkpoint",
+    "require_trackers",
     "train",
 ]

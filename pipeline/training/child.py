@@ -7,25 +7,18 @@ when it ends, whatever ended it.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from pipeline.errors import StarError
+from pipeline.training.events import leave, take_over_output
 from pipeline.training.spec import TrainSpec
 
 
-def main(spec_path: str, folder: str) -> int:
+def main(spec_path: str, folder: str) -> NoReturn:
     """Train as the spec says; the exit code is 0 or that of the error, which is also said as an event."""
-    # Events own the pipe: descriptor 1 becomes standard error before any library can write to it.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def say(event: str, **fields: Any) -> None:
-        print(json.dumps({"event": event, **fields}), file=events, flush=True)
-
+    say = take_over_output()
     spec = TrainSpec.from_json(Path(spec_path).read_text(encoding="utf-8"))
     try:
         from pipeline.training.fine_tune import fine_tune, import_libraries
@@ -34,12 +27,9 @@ def main(spec_path: str, folder: str) -> int:
         say("done", **fine_tune(spec, Path(folder), say))
     except StarError as error:
         say("error", message=str(error), exit_code=error.exit_code)
-        return error.exit_code
-    return 0
+        leave(error.exit_code, flush=spec.tracking is not None)
+    leave(0, flush=spec.tracking is not None)
 
 
 if __name__ == "__main__":
-    code = main(*sys.argv[1:])
-    sys.stderr.flush()
-    # Everything is on disk and said; taking torch and its threads down in order would only cost time.
-    os._exit(code)
+    main(*sys.argv[1:])

@@ -7,13 +7,13 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DataError, StarError
 from pipeline.training.checkpoints import copy_companions
+from pipeline.training.events import Say
 from pipeline.training.plan import (
     StepPlan,
     micro_batch,
@@ -24,10 +24,9 @@ from pipeline.training.plan import (
 )
 from pipeline.training.rows import PadRight, read_rows
 from pipeline.training.spec import TrainSpec
+from pipeline.training.tracking import PROJECT
 
 SMALL_VOCABULARY = 4096
-Say = Callable[..., None]
-"""Called with the name of an event and its fields."""
 
 
 def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
@@ -53,6 +52,7 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
     _check_ids(rows, trainer.model)
     watch = Watch(spec.config, plan.steps, [lengths[row] for row in order], say)
     trainer.watch = watch
+    trackers = _follow(trainer, spec, say)
     try:
         trainer.train()
     except torch.OutOfMemoryError as error:
@@ -66,6 +66,7 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
         "peak_memory_mb": _peak_memory_mb(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": _versions(),
+        "lost_logs": {tracker.name: tracker.lost for tracker in trackers if tracker.lost},
     }
 
 
@@ -124,7 +125,7 @@ class Watch:
 
 
 def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> Any:
-    """The trainer: our rows in our order, padded by our collator, nothing logged, saved or sent anywhere."""
+    """The trainer: our rows in our order, padded by our collator, nothing saved or printed."""
     from datasets import Dataset
     from transformers import AutoTokenizer, Trainer
     from transformers.trainer_callback import PrinterCallback
@@ -160,6 +161,18 @@ def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> An
     return trainer
 
 
+def _follow(trainer: Any, spec: TrainSpec, say: Say) -> list[Any]:
+    """Let the trackers of the spec hear what the trainer logs."""
+    if spec.tracking is None:
+        return []
+    from pipeline.training.trackers import guarded_trackers
+
+    trackers = guarded_trackers(spec.tracking.report_to, say)
+    for tracker in trackers:
+        trainer.add_callback(tracker)
+    return list(trackers)
+
+
 def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
     import torch
     from trl.trainer.sft_config import SFTConfig
@@ -189,10 +202,13 @@ def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
         train_sampling_strategy="sequential",
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        logging_strategy="no",
+        logging_strategy="steps" if spec.tracking else "no",
+        logging_steps=1,
         logging_nan_inf_filter=False,
+        run_name=spec.tracking.run if spec.tracking else None,
+        project=PROJECT,
         save_strategy="no",
-        report_to=[],
+        report_to=[],  # the trackers that follow are added by `_follow`
         disable_tqdm=True,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
@@ -19,6 +18,7 @@ from pipeline.errors import DataError, StarError
 from pipeline.process import LastLines, run_child
 from pipeline.progress import Progress, Task
 from pipeline.training import checkpoints
+from pipeline.training.environment import child_environment
 from pipeline.training.plan import planned_steps
 from pipeline.training.spec import TrainSpec
 
@@ -29,7 +29,7 @@ class TrainResult:
 
     `tokens` counts non-padding tokens, prompts included; `loss` is the mean over the last tenth of the steps,
     in nats per trained token; `seconds` is the wall time of the child, start-up included. `peak_memory_mb` is
-    MiB of the GPU where there is one, else of the process.
+    MiB of the GPU where there is one, else of the process. `lost_logs` counts what a tracker did not take.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class TrainResult:
     peak_memory_mb: float
     device: str
     versions: dict[str, str] = field(default_factory=dict)
+    lost_logs: dict[str, int] = field(default_factory=dict)
 
 
 def train(spec: TrainSpec, progress: Progress) -> TrainResult:
@@ -75,8 +76,8 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
 class _Relay:
     """Reads the child's events: steps go to the progress, the end is kept."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, progress: Progress) -> None:
+        self._task, self._progress = task, progress
         self.done: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
 
@@ -86,6 +87,8 @@ class _Relay:
         if kind == "step":
             rate = event["tokens"] / max(event["seconds"], 1e-9)
             self._task.advance(1, f"loss {event['loss']:.3f}, {rate:,.0f} tokens/s")
+        elif kind == "tracker_lost":
+            self._progress.note(f"{event['tracker']} is left alone, training goes on: {event['why']}")
         elif kind == "done":
             self.done = event
         elif kind == "error":
@@ -100,12 +103,15 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
     said = LastLines()
     started = time.monotonic()
     with progress.task(f"train round {spec.round}", steps, "steps") as task:
-        relay = _Relay(task)
+        relay = _Relay(task, progress)
         code = run_child(
             [sys.executable, "-m", "pipeline.training.child", str(spec_path), str(folder)],
             on_line=relay,
             on_error_line=said,
-            env=_environment(spec.config.threads),
+            env={
+                **child_environment(spec.config.threads),
+                **(spec.tracking.environment() if spec.tracking else {}),
+            },
             timeout_s=None,
         )
     if relay.error is not None:
@@ -117,23 +123,3 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
         raise StarError(f"the training process of {spec.output} {how}{hint}; it said last:\n{said.text}")
     versions = {"python": platform.python_version(), **relay.done.pop("versions")}
     return {**relay.done, "versions": versions, "seconds": round(time.monotonic() - started, 3)}
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """The child's environment: ours, offline, quiet, with as many threads as asked for, on one GPU."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([package_root, *([inherited] if inherited else [])]),
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # Without a launcher the trainer would refuse to run on several devices at once.
-        "CUDA_VISIBLE_DEVICES": "0" if visible is None else visible.split(",")[0],
-    }

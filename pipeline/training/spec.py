@@ -11,6 +11,7 @@ from pipeline.config.experiment import TrainConfig
 from pipeline.config.section import has_mark
 from pipeline.engines.weights import hash_model
 from pipeline.identity import digest, file_hash
+from pipeline.training.tracking import Tracking
 
 _SPEC_VERSION = 1
 """Raised when the same spec comes to train to something else: old checkpoints are not taken for new ones."""
@@ -21,7 +22,8 @@ class TrainSpec:
     """One training: from which model, on which rows, with which settings, into which folder.
 
     `rows_path` is Parquet with the list columns `input_ids` and `labels` (-100 where there is no loss).
-    `pad_id` fills up batches and may be the end token's id. `lineage` is JSON that goes into `lineage.json`.
+    `pad_id` fills up batches and may be the end token's id. `lineage` is JSON that goes into `lineage.json`;
+    `tracking` decides nothing of the result.
     """
 
     start_path: Path
@@ -32,6 +34,7 @@ class TrainSpec:
     seed: int
     pad_id: int
     lineage: dict[str, Any] = field(default_factory=dict)
+    tracking: Tracking | None = None
 
     def digest(self) -> str:
         """64 hex characters over all that decides the result: content of start and rows, settings, seed."""
@@ -63,6 +66,7 @@ class TrainSpec:
                 "seed": self.seed,
                 "pad_id": self.pad_id,
                 "lineage": self.lineage,
+                "tracking": self.tracking and self.tracking.as_fields(),
             },
             indent=1,
         )
@@ -74,4 +78,5 @@ class TrainSpec:
         for name in ("start_path", "rows_path", "output"):
             fields[name] = Path(fields[name])
         fields["config"] = TrainConfig.model_validate(fields["config"])
+        fields["tracking"] = fields["tracking"] and Tracking.from_fields(fields["tracking"])
         return cls(**fields)

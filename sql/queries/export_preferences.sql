@@ -1,7 +1,7 @@
--- grain: pair of a kept and a wrong text of a train problem, up to $pairs a problem; and, with its reason in
--- left_out, problem that has `lacking` pairs fewer than that
--- $round: the kept texts are its training rows, the wrong ones its attempts; null: those of all rounds. A text that
--- reads as another one stands once; what people flagged, what is cut off and what is empty stands in no pair.
+-- grain: text of a train problem that may stand in a pair, the first $pairs of each side in an order drawn by $seed;
+-- a problem without any has one row without side
+-- side: `kept` to train on and correct, or `wrong`. $round: its training rows and its attempts; null: all rounds'. Of
+-- texts that read alike one stands here; none that people flagged, that was cut off or is empty. attempted: in $round
 with problems as (
     select problem_id, question, answer, choices, difficulty
     from current_problems
@@ -12,21 +12,6 @@ flagged as (
     select distinct problem_id, norm_hash
     from current_flags
     where experiment = $experiment and ($round is null or round <= $round)
-),
-
-kept_texts as (
-    select rows.problem_id, rows.norm_hash, rows.rationale_id, rows.from_round, rows.round
-    from current_training_rows as rows
-    join current_verdicts
-        on current_verdicts.experiment = rows.experiment
-        and current_verdicts.round = rows.from_round
-        and current_verdicts.rationale_id = rows.rationale_id
-        and current_verdicts.outcome = 'correct' -- `select.filter: none` keeps wrong ones too
-    anti join flagged on flagged.problem_id = rows.problem_id and flagged.norm_hash = rows.norm_hash
-    where rows.experiment = $experiment and (rows.round = $round or ($round is null and not rows.reused))
-    qualify row_number() over (
-        partition by rows.problem_id, rows.norm_hash order by rows.from_round, rows.rationale_id
-    ) = 1
 ),
 
 attempts as (
@@ -45,6 +30,26 @@ attempts as (
         and ($round is null or round = $round)
 ),
 
+kept_rows as (
+    select problem_id, norm_hash, rationale_id, from_round, round
+    from current_training_rows
+    where experiment = $experiment and (round = $round or ($round is null and not reused))
+),
+
+kept_texts as (
+    select kept_rows.*
+    from kept_rows
+    join current_verdicts
+        on current_verdicts.experiment = $experiment
+        and current_verdicts.round = kept_rows.from_round
+        and current_verdicts.rationale_id = kept_rows.rationale_id
+        and current_verdicts.outcome = 'correct' -- `select.filter: none` keeps wrong ones too
+    anti join flagged on flagged.problem_id = kept_rows.problem_id and flagged.norm_hash = kept_rows.norm_hash
+    qualify row_number() over (
+        partition by kept_rows.problem_id, kept_rows.norm_hash order by kept_rows.from_round, kept_rows.rationale_id
+    ) = 1
+),
+
 wrong_texts as (
     select attempts.problem_id, attempts.norm_hash, attempts.rationale_id, attempts.round
     from attempts
@@ -59,105 +64,61 @@ wrong_texts as (
     ) = 1
 ),
 
--- Of each side the first $pairs by lot: more are never needed. place counts from 0.
-kept_drawn as (
-    select
-        *,
-        row_number() over lots - 1 as place,
-        least(count(*) over (partition by problem_id), $pairs) as number
+candidates as (
+    select problem_id, 'kept' as side, rationale_id, from_round, round
     from kept_texts
-    window lots as (partition by problem_id order by md5($seed || ':' || rationale_id), rationale_id)
-    qualify place < $pairs
+    union all
+    select problem_id, 'wrong' as side, rationale_id, round as from_round, round
+    from wrong_texts
 ),
 
-wrong_drawn as (
+-- Ids alone are drawn and sorted: the texts of a million attempts would not fit into memory beside them.
+drawn as (
     select
         *,
-        row_number() over lots - 1 as place,
-        least(count(*) over (partition by problem_id), $pairs) as number
-    from wrong_texts
-    window lots as (partition by problem_id order by md5($seed || ':' || rationale_id), rationale_id)
-    qualify place < $pairs
+        row_number() over (
+            partition by problem_id, side order by md5($seed || ':' || rationale_id), rationale_id
+        ) as place
+    from candidates
+    qualify place <= $pairs
 ),
 
--- Every text of the longer side has its turn before one has a second, each time with the next of the shorter.
-ranked as (
+texts as (
     select
-        kept_drawn.problem_id,
-        kept_drawn.rationale_id as chosen_id,
-        kept_drawn.from_round as chosen_round,
-        kept_drawn.round as trained_round,
-        wrong_drawn.rationale_id as rejected_id,
-        wrong_drawn.round as rejected_round,
-        if(kept_drawn.number >= wrong_drawn.number, kept_drawn.place, wrong_drawn.place) as longer,
-        if(kept_drawn.number >= wrong_drawn.number, wrong_drawn.place, kept_drawn.place) as shorter,
-        greatest(kept_drawn.number, wrong_drawn.number) as longer_side,
-        least(kept_drawn.number, wrong_drawn.number) as shorter_side,
-        longer_side * ((shorter - longer % shorter_side + shorter_side) % shorter_side) + longer as turn
-    from kept_drawn
-    join wrong_drawn on wrong_drawn.problem_id = kept_drawn.problem_id
-    qualify row_number() over (partition by kept_drawn.problem_id order by turn) <= $pairs
-),
-
-pairs as (
-    select
-        ranked.*,
+        drawn.*,
         rows.prompt,
-        rows.completion as chosen,
-        rows.origin as chosen_origin,
-        wrong.text as rejected,
-        wrong.verdict_answer as rejected_answer,
-        wrong.origin as rejected_origin
-    from ranked
+        rows.completion as text,
+        rows.origin,
+        null as verdict_answer
+    from drawn
     join current_training_rows as rows
         on rows.experiment = $experiment
-        and rows.round = ranked.trained_round
-        and rows.rationale_id = ranked.chosen_id
-    join current_rationales as wrong
-        on wrong.experiment = $experiment
-        and wrong.round = ranked.rejected_round
-        and wrong.rationale_id = ranked.rejected_id
-),
-
-lacks as (
+        and rows.round = drawn.round
+        and rows.rationale_id = drawn.rationale_id
+    where drawn.side = 'kept'
+    union all by name
     select
-        problems.problem_id,
-        $pairs - (select count(*) from ranked where ranked.problem_id = problems.problem_id) as lacking,
-        case
-            when problems.problem_id not in (select problem_id from attempts)
-                and problems.problem_id not in (select problem_id from kept_texts) then 'not_attempted'
-            when problems.problem_id in (select problem_id from wrong_drawn)
-                and problems.problem_id in (select problem_id from kept_drawn) then 'too_few_texts'
-            when problems.problem_id in (select problem_id from wrong_drawn) then 'none_kept'
-            when problems.problem_id in (select problem_id from kept_drawn) then 'none_wrong'
-            else 'none_kept_and_none_wrong'
-        end as left_out
-    from problems
+        drawn.*,
+        attempts.text,
+        attempts.origin,
+        attempts.verdict_answer
+    from drawn
+    join current_rationales as attempts
+        on attempts.experiment = $experiment
+        and attempts.round = drawn.round
+        and attempts.rationale_id = drawn.rationale_id
+    where drawn.side = 'wrong'
 ),
 
 final as (
     select
         problems.*,
-        pairs.prompt,
-        pairs.chosen,
-        pairs.rejected,
-        pairs.chosen_origin,
-        pairs.chosen_round,
-        pairs.chosen_id,
-        pairs.rejected_origin,
-        pairs.rejected_round,
-        pairs.rejected_answer,
-        pairs.rejected_id,
-        pairs.turn,
-        null as left_out,
-        0 as lacking
-    from pairs
-    join problems on problems.problem_id = pairs.problem_id
-    union all by name
-    select problem_id, left_out, lacking
-    from lacks
-    where lacking > 0
+        problems.problem_id in (select problem_id from attempts union all select problem_id from kept_rows)
+            as attempted,
+        texts.* exclude (problem_id)
+    from problems
+    left join texts on texts.problem_id = problems.problem_id
 )
 
 select * from final
-order by problem_id, turn nulls last
+order by problem_id, side, place

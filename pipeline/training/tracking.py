@@ -1,0 +1,94 @@
+"""Trackers that follow an experiment (TensorBoard, W&B, MLflow, Trackio), through transformers' callbacks.
+
+A training is a run of its own, `NAME-r001`; the numbers of the rounds are the run `NAME`, with the round as
+step. What a tracker keeps on disk lies in the experiment's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.experiment import TrainConfig
+from pipeline.errors import ConfigError
+from pipeline.identity import digest
+
+PROJECT = "star"
+"""Where runs are grouped, unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME say otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Trackers by the names that transformers gives them; the run, and that of the whole experiment."""
+
+    report_to: tuple[str, ...]
+    run: str
+    experiment_run: str
+    folder: Path
+
+    @classmethod
+    def of_rounds(cls, config: TrainConfig, experiment: str, folder: Path) -> Tracking | None:
+        """The run that holds the numbers of all rounds; None where nothing follows the experiment."""
+        if not config.report_to:
+            return None
+        name = config.run_name or experiment
+        return cls(config.report_to, name, name, folder)
+
+    @classmethod
+    def of_training(cls, config: TrainConfig, experiment: str, round_: int, folder: Path) -> Tracking | None:
+        """The run of one round's training."""
+        whole = cls.of_rounds(config, experiment, folder)
+        return whole and cls(whole.report_to, f"{whole.run}-r{round_:03d}", whole.run, folder)
+
+    def as_fields(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "folder": str(self.folder.resolve())}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Tracking:
+        """The inverse of `as_fields`."""
+        return cls(**{**fields, "report_to": tuple(fields["report_to"]), "folder": Path(fields["folder"])})
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which trackers learn of run and folder.
+
+        Under HF_HUB_OFFLINE they write into the folder only; `wandb sync` and its like upload that later.
+        """
+        folder = self.folder.resolve()
+        local = f"sqlite:///{folder / 'mlflow.db'}"
+        defaults = {
+            "WANDB_PROJECT": PROJECT,
+            "MLFLOW_EXPERIMENT_NAME": PROJECT,
+            "MLFLOW_TRACKING_URI": local,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with its 7 a server that is away costs minutes
+        }
+        given = {name: os.environ[name] for name in defaults if name in os.environ}
+        ours = {
+            "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard" / self.run),
+            "WANDB_DIR": str(folder),
+            "WANDB_RUN_GROUP": self.experiment_run,
+            "WANDB_RUN_ID": digest([self.run, str(folder)])[:16],
+            "WANDB_RESUME": "allow",
+            "TRACKIO_DIR": str(folder / "trackio"),
+        }
+        offline = {"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": local} if _is_offline() else {}
+        return {**defaults, **given, **ours, **offline}
+
+
+def require_trackers(config: TrainConfig) -> None:
+    """ConfigError naming the package to install where a tracker of `train.report_to` is not there."""
+    missing = [name for name in config.report_to if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"train.report_to names {', '.join(missing)}, not installed in {sys.prefix}; run: "
+            f"pip install {' '.join(missing)}; or leave it out"
+        )
+
+
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
