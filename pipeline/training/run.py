@@ -30,8 +30,7 @@ class TrainResult:
     `tokens` counts non-padding tokens, prompts included; `loss` is the mean over the last tenth of the steps,
     in nats per trained token; `seconds` is the wall time of the child, start-up included; `step_seconds` that
     of its steps, the first of which took `first_step_seconds` (both 0 where the checkpoint was there before).
-    Peak memory is the child's, in MiB. `lost_logs` counts what a tracker did
-    not take.
+    Peak memory is the child's, in MiB. `lost_logs` counts what a tracker did not take.
     """
 
     path: Path

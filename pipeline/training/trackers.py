@@ -5,6 +5,7 @@ Only child processes import this module, for it brings transformers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ class GuardedTracker(TrainerCallback):
 
     def _give_up(self, error: Exception) -> None:
         self._callback = None
-        self._say("tracker_lost", tracker=self.name, why=f"{type(error).__name__}: {one_line(error)}"[:300])
+        said = re.sub(r"//[^/@\s]+@", "//...@", one_line(error))  # a server's address may hold a password
+        self._say("tracker_lost", tracker=self.name, why=f"{type(error).__name__}: {said}"[:300])
 
 
 def guarded_trackers(names: Sequence[str], say: Say) -> list[GuardedTracker]:

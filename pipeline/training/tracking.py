@@ -6,6 +6,7 @@ step. What a tracker keeps on disk lies in the experiment's folder.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from pipeline.identity import digest
 
 PROJECT = "star"
 """Where runs are grouped, unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME say otherwise."""
+RUN_TAG = "star_run"
+"""MLflow names runs itself: ours are found by this tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Tracking:
         """The inverse of `as_fields`."""
         return cls(**{**fields, "report_to": tuple(fields["report_to"]), "folder": Path(fields["folder"])})
 
+    @property
+    def run_id(self) -> str:
+        """16 hex characters by which the run is found again: no other home has them."""
+        return digest([self.run, str(self.folder.resolve())])[:16]
+
     def environment(self) -> dict[str, str]:
         """The variables by which trackers learn of run and folder.
 
@@ -61,23 +69,28 @@ class Tracking:
         """
         folder = self.folder.resolve()
         local = f"sqlite:///{folder / 'mlflow.db'}"
-        defaults = {
-            "WANDB_PROJECT": PROJECT,
-            "MLFLOW_EXPERIMENT_NAME": PROJECT,
-            "MLFLOW_TRACKING_URI": local,
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with its 7 a server that is away costs minutes
+        of_tracker = {
+            "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard" / self.run)},
+            "wandb": {
+                "WANDB_PROJECT": os.environ.get("WANDB_PROJECT", PROJECT),
+                "WANDB_DIR": str(folder),
+                "WANDB_RUN_GROUP": self.experiment_run,
+                "WANDB_RUN_ID": self.run_id,
+                "WANDB_RESUME": "allow",
+                **({"WANDB_MODE": "offline"} if _is_offline() else {}),
+            },
+            "mlflow": {
+                "MLFLOW_TAGS": json.dumps({RUN_TAG: self.run_id}),
+                "MLFLOW_EXPERIMENT_NAME": os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT),
+                "MLFLOW_TRACKING_URI": local
+                if _is_offline()
+                else os.environ.get("MLFLOW_TRACKING_URI", local),
+                # With its own 7 a server that is away costs minutes.
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
+            },
+            "trackio": {"TRACKIO_DIR": str(folder / "trackio")},
         }
-        given = {name: os.environ[name] for name in defaults if name in os.environ}
-        ours = {
-            "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard" / self.run),
-            "WANDB_DIR": str(folder),
-            "WANDB_RUN_GROUP": self.experiment_run,
-            "WANDB_RUN_ID": digest([self.run, str(folder)])[:16],
-            "WANDB_RESUME": "allow",
-            "TRACKIO_DIR": str(folder / "trackio"),
-        }
-        offline = {"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": local} if _is_offline() else {}
-        return {**defaults, **given, **ours, **offline}
+        return {name: value for tracker in self.report_to for name, value in of_tracker[tracker].items()}
 
 
 def require_trackers(config: TrainConfig) -> None:

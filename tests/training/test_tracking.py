@@ -29,7 +29,8 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     for tag in events.Tags()["scalars"]:
         found[tag] = {event.step: event.value for event in events.Scalars(tag)}
-        assert len(found[tag]) == len(events.Scalars(tag)), f"{tag} has a step twice"
+        # The trainer says the last step's epoch again with its totals.
+        assert tag == "train/epoch" or len(found[tag]) == len(events.Scalars(tag)), f"{tag} has a step twice"
     return found
 
 
@@ -151,6 +152,7 @@ def test_tracker_that_fails_in_the_middle_is_left_alone_and_its_lost_logs_are_co
     ]
 
 
+@pytest.mark.slow
 def test_rounds_are_logged_once_and_again_where_their_numbers_changed(tmp_path: Path) -> None:
     tracking = Tracking(("tensorboard",), "run", "run", tmp_path)
     first = {0: {"problems": 6, "eval_dev_accuracy": 0.25}}
