@@ -91,7 +91,6 @@ def run(ctx: StageContext) -> StageResult:
         },
         device=trained.device,
         versions=trained.versions,
-        detail={"lost_logs": trained.lost_logs} if trained.lost_logs else {},
     )
 
 
