@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any, Protocol
 
 
 class Task(Protocol):
@@ -14,6 +15,9 @@ class Task(Protocol):
 
     def advance(self, done: int = 1, detail: str = "") -> None:
         """`done` more units are finished; `detail` is a short text shown beside the bar."""
+
+    def resume(self, done: int) -> None:
+        """`done` units were finished before this began: they count, and say nothing of its speed."""
 
 
 class Progress(Protocol):
@@ -29,7 +33,7 @@ class Progress(Protocol):
 class _LogTask:
     def __init__(self, log: LogProgress, title: str, total: int | None, unit: str) -> None:
         self._log, self._title, self._total, self._unit = log, title, total, unit
-        self._done = 0
+        self._done = self._before = 0
         self._started = self._said = time.monotonic()
 
     def advance(self, done: int = 1, detail: str = "") -> None:
@@ -39,11 +43,18 @@ class _LogTask:
             self._said = now
             self._log.note(self._line(now, detail))
 
+    def resume(self, done: int) -> None:
+        self._done += done
+        self._before += done
+
     def _line(self, now: float, detail: str) -> str:
         spent = max(now - self._started, 1e-9)
-        rate = self._done / spent
+        rate = (self._done - self._before) / spent
         of = f"/{self._total:,} ({self._done / self._total:.0%})" if self._total else ""
-        left = f", {(self._total - self._done) / rate:.0f} s left" if self._total and rate > 0 else ""
+        left = ""
+        if self._total and rate > 0:
+            seconds = (self._total - self._done) / rate
+            left = f", {seconds:.0f} s left, until {clock(seconds)}"
         unit = f" {self._unit}" if self._unit else ""
         return (
             f"{self._title}: {self._done:,}{of}{unit}, {rate:,.1f}/s{left}{', ' + detail if detail else ''}"
@@ -66,11 +77,17 @@ class LogProgress:
 
 
 class _RichTask:
-    def __init__(self, bar: object, task_id: object) -> None:
+    def __init__(self, bar: Any, task_id: Any) -> None:
         self._bar, self._task_id = bar, task_id
 
     def advance(self, done: int = 1, detail: str = "") -> None:
-        self._bar.update(self._task_id, advance=done, detail=detail)  # type: ignore[attr-defined]
+        self._bar.update(self._task_id, advance=done)
+        left = self._bar.tasks[self._task_id].time_remaining
+        end = "" if left is None else f"until {clock(left)}"
+        self._bar.update(self._task_id, detail=", ".join(part for part in (end, detail) if part))
+
+    def resume(self, done: int) -> None:
+        self._bar.reset(self._task_id, completed=done, detail="")
 
 
 class TerminalProgress:
@@ -99,6 +116,13 @@ class TerminalProgress:
         )
         with rich_progress.Progress(*columns, console=self._console, transient=True) as bar:
             yield _RichTask(bar, bar.add_task(title, total=total, detail=""))
+
+
+def clock(seconds: float) -> str:
+    """The time of day in `seconds` from now, `14:31 UTC`; with its date where that is not today's."""
+    now = datetime.now(UTC)
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M} UTC"
 
 
 def default_progress() -> Progress:

@@ -10,7 +10,7 @@ import importlib
 import platform
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline import __version__
@@ -20,7 +20,9 @@ from pipeline.config.load import validate
 from pipeline.engines.weights import hash_model, resolve_model
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.identity import digest
+from pipeline.pace import expected_end, speed_of, stages_after, told_of_round
 from pipeline.paths import Home, validate_experiment
+from pipeline.process import MemoryWatch
 from pipeline.progress import Progress
 from pipeline.rounds import STAGES, Stage, stage_named, stages_of
 from pipeline.sampling import remove_parts
@@ -269,11 +271,16 @@ def _run_shard(
     )
     _discard_other_parts(ctx)
     try:
-        done: StageResult = importlib.import_module(stage.module).run(ctx)
+        with MemoryWatch() as memory:
+            done: StageResult = importlib.import_module(stage.module).run(ctx)
     except BaseException as error:
         session.store.fail(key, shard=shard, error=f"{type(error).__name__}: {error}")
         raise
-    summary = replace(done.summary, versions={**versions(), **done.summary.versions})
+    summary = replace(
+        done.summary,
+        versions={**versions(), **done.summary.versions},
+        peak_memory=max(memory.peak_mib, done.summary.peak_memory or 0.0),
+    )
     session.store.commit(
         key,
         shard=shard,
@@ -285,7 +292,13 @@ def _run_shard(
     )
     remove_parts(ctx.folder)
     label = f"round {round_} {stage.name}" + (f" shard {shard}/{shards}" if shards > 1 else "")
-    session.progress.note(f"{label}: {done.summary.text} ({done.summary.seconds:.1f} s)")
+    left = stages_after(key, session.config)
+    end = expected_end(session.store, session.experiment, round_, left)
+    told = [f"{label}: {summary.text} ({speed_of(asdict(summary))})", *([end] if end else [])]
+    session.progress.note("; ".join(told))
+    if not left:
+        for line in told_of_round(session.store, session.experiment, round_, rounds):
+            session.progress.note(line)
     return "done"
 
 

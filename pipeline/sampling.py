@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ from pipeline.engines import Engine
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.graders import extract_answer
 from pipeline.identity import norm_hash, rationale_id, seed_of, text_hash
-from pipeline.progress import Progress
+from pipeline.progress import Progress, Task
 from pipeline.prompts import cut_text
 from pipeline.records import (
     Completion,
@@ -70,7 +71,11 @@ class Job:
 
 @dataclass(slots=True)
 class Sampled:
-    """What came of a job: counts that add up (`asked` = `attempts` + `prompt_too_long`)."""
+    """What came of a job: counts that add up (`asked` = `attempts` + `prompt_too_long`).
+
+    `engine_seconds` and `engine_tokens` are what this run of it took and wrote; the other counts include what
+    an interrupted one had left on disk.
+    """
 
     asked: int = 0
     attempts: int = 0
@@ -80,6 +85,7 @@ class Sampled:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     engine_seconds: float = 0.0
+    engine_tokens: int = 0
     finish: Counter[str] = field(default_factory=Counter)
 
 
@@ -100,10 +106,10 @@ class Sampler:
         """Ask for everything that is not on disk yet. `total` is the number of asks, for the progress bar."""
         self._parts.mkdir(parents=True, exist_ok=True)
         title = f"round {self._job.round} {self._job.origin}"
+        started = time.monotonic()
         with self._progress.task(title, total, "texts") as bar:
             for number, block in enumerate(_blocks(asks, BLOCK)):
-                for done in self._run_block(number, block):
-                    bar.advance(done, f"{self.sampled.completion_tokens:,} tokens")
+                self._run_block(number, block, bar, started)
         return self.sampled
 
     def attempts(self) -> Iterator[dict[str, Any]]:
@@ -133,7 +139,7 @@ class Sampler:
             rows = [row for file in files for row in read_rows(file)]
             yield from sorted(rows, key=lambda row: row["position"])
 
-    def _run_block(self, number: int, block: Sequence[tuple[int, Ask]]) -> Iterator[int]:
+    def _run_block(self, number: int, block: Sequence[tuple[int, Ask]], bar: Task, started: float) -> None:
         known: dict[str, tuple[int, Ask]] = {}
         for position, ask in block:
             known[self._id(ask)] = (position, ask)
@@ -141,23 +147,38 @@ class Sampler:
             raise ValueError(f"block {number} asks for one sample twice: {len(block)} asks, {len(known)} ids")
         done = self._on_disk(number)
         self.sampled.asked += len(block)
+        if done:
+            bar.resume(len(done))
         if len(done) == len(block):
-            yield len(done)
             return
         requests = [Request(key, ask.prompt.text, self._seed(ask)) for key, (_, ask) in known.items()]
         self._tell_script(known)
         groups = self.engine.groups(requests)
         missing = [group for group in groups if any(request.request_id not in done for request in group)]
         parts = sum(1 for _ in self._parts.glob(f"{number:05d}-*.parquet"))
-        if done:
-            yield len(done)
-        for completions in self.engine.complete(missing, self._job.sampling):
+        for completions in self._timed(self.engine.complete(missing, self._job.sampling)):
             fresh = [completion for completion in completions if completion.request_id not in done]
             rows = [self._row(completion, *known[completion.request_id]) for completion in fresh]
             write_rows("parts", self._parts / f"{number:05d}-{parts:05d}.parquet", rows)
             parts += 1
             self._count(rows)
-            yield len(rows)
+            self.sampled.engine_tokens += sum(row["completion_tokens"] for row in rows)
+            bar.advance(len(rows), self._speed(time.monotonic() - started))
+
+    def _timed(self, finished: Iterator[list[Completion]]) -> Iterator[list[Completion]]:
+        """The same lists; the time in which the engine had the turn is added up."""
+        while True:
+            since = time.monotonic()
+            completions = next(finished, None)
+            self.sampled.engine_seconds += time.monotonic() - since
+            if completions is None:
+                return
+            yield completions
+
+    def _speed(self, spent: float) -> str:
+        sampled = self.sampled
+        rate, share = sampled.engine_tokens / max(spent, 1e-9), sampled.engine_seconds / max(spent, 1e-9)
+        return f"{sampled.completion_tokens:,} tokens, {rate:,.0f} tokens/s, engine {share:.0%}"
 
     def _on_disk(self, number: int) -> set[str]:
         done: set[str] = set()
@@ -174,7 +195,6 @@ class Sampler:
             counts.finish[row["finish_reason"]] += 1
             counts.prompt_tokens += row["prompt_tokens"]
             counts.completion_tokens += row["completion_tokens"]
-            counts.engine_seconds += row["seconds"]
         counts.prompt_too_long = counts.finish[FinishReason.PROMPT_TOO_LONG]
         counts.cut_off = counts.finish[FinishReason.LENGTH]
         counts.attempts = counts.finish.total() - counts.prompt_too_long

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 
+_SUMMED = ("seconds", "engine_seconds", "engine_tokens")
+_MOST = ("peak_memory", "peak_gpu_memory")
+
+
 def stage_states(
     store: Store, experiment: str, round_: int, runs: Sequence[Mapping[str, Any]], *, running: bool
 ) -> list[dict[str, Any]]:
-    """One entry per stage of the round: stage, state, summary, seconds, shards.
+    """One entry per stage of the round: stage, state, summary, shards, seconds, tokens, memory.
 
     State: `done`, `stale` (done with other inputs than today's), `running`, `interrupted`, `failed`,
     `waiting`. What lies downstream of a stale stage is stale too. `forked` rounds are left as they are.
@@ -79,11 +83,10 @@ def _state(
 
 
 def _totals(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Seconds, rows and what was said, over the shards of a stage."""
+    """Seconds, tokens, rows and what was said, over the shards of a stage; memory is the most of one."""
     if not runs:
-        return {"summary": None, "seconds": None, "shards": None, "rows_out": None}
+        return dict.fromkeys(("summary", "shards", "rows_out", *_SUMMED, *_MOST))
     latest = runs[-1]
-    seconds = [run["seconds"] for run in runs if run["seconds"] is not None]
     failed = next((run["error"] for run in runs if run["status"] == "failed"), None)
     texts = [run["summary"] for run in runs if run["summary"]]
     summary = str(failed).splitlines()[0] if failed else (texts[0] if len(texts) == 1 else None)
@@ -92,7 +95,12 @@ def _totals(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         summary = f"{done} of {latest['shards']} shards done"
     return {
         "summary": summary,
-        "seconds": sum(seconds) if seconds else None,
         "shards": latest["shards"],
         "rows_out": sum(run["rows_out"] or 0 for run in runs) if done else None,
+        **{name: sum(values) if (values := _known(runs, name)) else None for name in _SUMMED},
+        **{name: max(_known(runs, name), default=None) for name in _MOST},
     }
+
+
+def _known(runs: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    return [run[name] for run in runs if run[name] is not None]

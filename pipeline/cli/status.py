@@ -33,7 +33,11 @@ def status(
     ),
     json: bool = typer.Option(False, "--json", help="JSON on stdout."),
 ) -> None:
-    """Show experiments, or the rounds and stages of one: done, stale, running and by whom, the last error."""
+    """Show experiments, or the rounds and stages of one: done, stale, running and by whom, the last error.
+
+    Of a stage: its wall time, the tokens that a model wrote or was trained on per second of it, the share of
+    it in which the model was at work, and the most memory of its processes and of the GPU.
+    """
     from pipeline.store import Store
 
     home = home_of(ctx)
@@ -124,6 +128,8 @@ def _experiment_state(row: Row, lease: Row | None) -> str:
 
 
 def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> None:
+    from pipeline.pace import expected_end
+
     rounds = store.rows("rounds_summary", experiment=experiment)
     runs = store.rows("last_runs_of_stages", experiment=experiment)
     leases = holders(store, experiment)
@@ -131,6 +137,8 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
     shown = round_ if round_ is not None else max(started, default=0)
     stages = stage_states(store, experiment, shown, runs, running=bool(leases))
     errors = [run for run in runs if run["status"] == "failed" and not was_interrupted(run["error"])]
+    left = [stage["stage"] for stage in stages if stage["state"] not in ("done", "forked")]
+    end = expected_end(store, experiment, shown, left) if leases else None
     if as_json:
         print_json(
             {
@@ -138,6 +146,7 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
                 "rounds": rounds,
                 "round": shown,
                 "stages": stages,
+                "expected_end": end,
                 "held_by": leases,
                 "errors": errors,
             }
@@ -151,21 +160,30 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
         print(f"\nround {row['round']}: {row['decision']}: {clean(row['reason'])}")
     for lease in leases:
         print(f"\nheld by: {clean(_held_by(lease))}")
+    if end is not None:
+        print(f"\n{end}, if it goes as round {shown - 1}")
     for run in errors:
         print(f"\nlast error, {run['stage']} of round {run['round']}:\n  {clean(str(run['error']))}")
 
 
 def _print_stages(stages: Sequence[Row], round_: int) -> None:
     print_table(
-        (f"round {round_}", "state", "seconds", "what it did"),
-        [
-            [
-                stage["stage"],
-                stage["state"],
-                "" if stage["seconds"] is None else f"{stage['seconds']:,.1f}",
-                stage["summary"] or "",
-            ]
-            for stage in stages
-        ],
-        right=frozenset({"seconds"}),
+        (f"round {round_}", "state", *_NUMBERS, "what it did"),
+        [[stage["stage"], stage["state"], *_numbers(stage), stage["summary"] or ""] for stage in stages],
+        right=frozenset(_NUMBERS),
     )
+
+
+_NUMBERS = ("seconds", "tokens/s", "engine", "MiB", "GPU MiB")
+
+
+def _numbers(stage: Row) -> list[str]:
+    """Wall time, what a model wrote or saw in it, its share of it, and the most memory."""
+    seconds, tokens = stage["seconds"], stage["engine_tokens"]
+    memory = (stage["peak_memory"], stage["peak_gpu_memory"])
+    return [
+        "" if seconds is None else f"{seconds:,.1f}",
+        f"{tokens / seconds:,.0f}" if tokens and seconds else "",
+        f"{stage['engine_seconds'] / seconds:.0%}" if tokens and seconds else "",
+        *("" if size is None else f"{size:,.0f}" for size in memory),
+    ]

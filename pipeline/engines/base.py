@@ -32,5 +32,8 @@ class Engine(Protocol):
     ) -> Iterator[list[Completion]]:
         """Whole groups as they finish, in any order; several finished groups may come in one list."""
 
+    def peak_gpu_memory(self) -> float | None:
+        """MiB of GPU memory that it has held at the most; None without a GPU."""
+
     def close(self) -> None:
         """Free the model's memory. Safe to call twice."""

@@ -52,6 +52,10 @@ class ScriptedEngine:
         for start in range(0, len(requests), self._flush_every):
             yield [self._completion(request) for request in requests[start : start + self._flush_every]]
 
+    def peak_gpu_memory(self) -> float | None:
+        """None: there is no model."""
+        return None
+
     def close(self) -> None:
         """Nothing to free."""
 

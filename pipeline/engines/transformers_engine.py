@@ -39,7 +39,10 @@ class TransformersEngine:
         device = _device(config)
         if device.type == "cpu":
             torch.set_num_threads(config.threads)
-        self.device = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        else:
+            torch.cuda.reset_peak_memory_stats(device)
+        self._on_gpu = device.type == "cuda"
+        self.device = torch.cuda.get_device_name(device) if self._on_gpu else "cpu"
         self.tokenizer: Tokenizer = load_tokenizer(model_path, chat=chat)
         self.model: Any = _load_model(model_path, _dtype(config, device), device)
         self.context = context_of(model_path, config.max_model_len)
@@ -55,6 +58,12 @@ class TransformersEngine:
         """One list per group, in the order given; memory is bounded by one batch."""
         for group in groups:
             yield self._complete_group(group, sampling)
+
+    def peak_gpu_memory(self) -> float | None:
+        """MiB of this process's allocator; None on a CPU."""
+        import torch
+
+        return torch.cuda.max_memory_allocated(self.model.device) / (1 << 20) if self._on_gpu else None
 
     def close(self) -> None:
         """Drop the weights, and give a GPU's memory back."""

@@ -64,6 +64,7 @@ class VllmEngine:
         self.context = context_of(model_path, config.max_model_len)
         if on_cpu:
             _check_head_width(model_path)
+        self._gpus = config.tensor_parallel
         self._flush_every = config.flush_every
         self._at_once = WAITING * config.batch_size
         self._added = 0
@@ -173,6 +174,16 @@ class VllmEngine:
         return Completion(
             asked.request.request_id, text, reason, asked.prompt_tokens, len(ids), mean, seconds
         )
+
+    def peak_gpu_memory(self) -> float | None:
+        """MiB in use on its GPUs, by whoever: vllm takes its share at the start, in processes of its own where
+        it is spread over several. None on a CPU."""
+        if self.device == "cpu":
+            return None
+        import torch
+
+        states = [torch.cuda.mem_get_info(index) for index in range(self._gpus)]
+        return sum(total - free for free, total in states) / (1 << 20)
 
     def close(self) -> None:
         """Shut the engine down and give the GPU's memory back."""

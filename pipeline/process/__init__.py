@@ -2,5 +2,6 @@
 
 from pipeline.process.background import Background
 from pipeline.process.child import ChildTimeoutError, LastLines, run_child
+from pipeline.process.memory import MemoryWatch
 
-__all__ = ["Background", "ChildTimeoutError", "LastLines", "run_child"]
+__all__ = ["Background", "ChildTimeoutError", "LastLines", "MemoryWatch", "run_child"]

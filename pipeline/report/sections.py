@@ -125,10 +125,15 @@ SECTIONS = (
             "seconds": ("seconds", ",.1f"),
             "tokens": ("tokens", ",d"),
             "tokens/s": ("tokens_per_second", ",.0f"),
+            "engine at work": ("engine_share", ".0%"),
+            "MiB": ("peak_memory_mib", ",.0f"),
+            "MiB of the GPU": ("peak_gpu_memory_mib", ",.0f"),
             "device": ("device", ""),
             "interrupted": ("interrupted", ",d"),
             "failed": ("failed", ",d"),
         },
+        "Tokens that a model wrote or was trained on, per second of wall time, and the share of it in which "
+        "the model was at work; the most memory of the stage's processes together.",
     ),
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -172,12 +171,8 @@ class StageResult:
 
 
 def result(ctx: StageContext, output: Output, text: str, **fields: Any) -> StageResult:
-    """The result of a stage; `text` is its one line for people, `fields` go to RunSummary.
-
-    Peak memory is this process's so far, in MiB, unless the stage knows better (a child's).
-    """
+    """The result of a stage; `text` is its one line for people, `fields` go to RunSummary."""
     seconds = time.monotonic() - ctx.started
-    fields.setdefault("peak_memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return StageResult(output.files, output.digest, RunSummary(text=text, seconds=seconds, **fields))
 
 

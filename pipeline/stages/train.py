@@ -74,7 +74,11 @@ def run(ctx: StageContext) -> StageResult:
         rows_in=written.rows,
         rows_out=1,
         tokens=trained.tokens,
+        engine_seconds=trained.step_seconds,
+        engine_tokens=trained.tokens if trained.step_seconds else 0,
         peak_memory=trained.peak_memory_mb,
+        peak_gpu_memory=trained.peak_gpu_memory_mb,
+        detail={"steps": trained.steps, "first_step_seconds": trained.first_step_seconds},
         device=trained.device,
         versions=trained.versions,
     )

@@ -93,6 +93,9 @@ def attempts_result(
         device=done[0].engine.device if done else None,
         versions=done[0].engine.versions if done else {},
         detail=_detail(counts),
+        engine_seconds=sum(count.engine_seconds for count in counts),
+        engine_tokens=sum(count.engine_tokens for count in counts),
+        peak_gpu_memory=done[0].engine.peak_gpu_memory() if done else None,
     )
 
 
@@ -107,7 +110,6 @@ def _detail(counts: Iterable[Sampled]) -> dict[str, object]:
         "resumed": sum(count.resumed for count in counts),
         "prompt_tokens": sum(count.prompt_tokens for count in counts),
         "completion_tokens": sum(count.completion_tokens for count in counts),
-        "engine_seconds": round(sum(count.engine_seconds for count in counts), 3),
         "finish": finish,
     }
 

@@ -58,7 +58,12 @@ class StageState:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What one shard's execution did: `seconds` of wall time, peak memory in MiB, `text` for people."""
+    """What one shard's execution did: `seconds` of wall time, peak memory in MiB, `text` for people.
+
+    `engine_seconds`: of them, those in which a model wrote or was trained, and `engine_tokens` what it then
+    wrote or saw; None where no model is at work. `tokens` also counts what an interrupted execution left on
+    disk.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -69,6 +74,9 @@ class RunSummary:
     versions: Mapping[str, str] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    engine_seconds: float | None = None
+    engine_tokens: int | None = None
+    peak_gpu_memory: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +314,9 @@ def _close_run(
             "tokens": summary.tokens,
             "seconds": summary.seconds,
             "peak_memory": summary.peak_memory,
+            "peak_gpu_memory": summary.peak_gpu_memory,
+            "engine_seconds": summary.engine_seconds,
+            "engine_tokens": summary.engine_tokens,
             "device": summary.device,
             "versions": canonical_json(dict(summary.versions)) if summary.versions else None,
             "detail": canonical_json(dict(summary.detail)),
@@ -313,7 +324,9 @@ def _close_run(
         }
         columns += (
             ", rows_in = $rows_in, rows_out = $rows_out, tokens = $tokens, seconds = $seconds, "
-            "peak_memory = $peak_memory, device = coalesce($device, device), "
+            "engine_seconds = $engine_seconds, engine_tokens = $engine_tokens, "
+            "peak_memory = $peak_memory, peak_gpu_memory = $peak_gpu_memory, "
+            "device = coalesce($device, device), "
             "versions = coalesce($versions, versions), detail = $detail, summary = $summary"
         )
     connection.execute(

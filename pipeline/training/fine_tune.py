@@ -63,7 +63,10 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
         "epochs": plan.epochs,
         "tokens": watch.tokens,
         "loss": watch.last_mean(),
+        "step_seconds": watch.seconds,
+        "first_step_seconds": watch.first_seconds,
         "peak_memory_mb": _peak_memory_mb(),
+        "peak_gpu_memory_mb": _peak_gpu_memory_mb(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": _versions(),
     }
@@ -82,7 +85,10 @@ def import_libraries() -> None:
 
 
 class Watch:
-    """Follows the loss of each step; stops the training when it is not finite."""
+    """Follows the loss of each step; stops the training when it is not finite.
+
+    `seconds` are those from the start to the end of the newest step, `first_seconds` to the end of the first.
+    """
 
     def __init__(self, config: TrainConfig, steps: int, lengths: list[int], say: Say) -> None:
         self._config, self._lengths, self._say = config, lengths, say
@@ -91,6 +97,7 @@ class Watch:
         self._micro_losses: list[float] = []
         self._started = time.monotonic()
         self.tokens = 0
+        self.seconds = self.first_seconds = 0.0
 
     @property
     def step(self) -> int:
@@ -112,10 +119,9 @@ class Watch:
             self._losses.append(sum(self._micro_losses))
             self._micro_losses.clear()
             self.tokens += sum(self._lengths[(self.step - 1) * batch : self.step * batch])
-            spent = time.monotonic() - self._started
-            self._say(
-                "step", step=self.step, loss=self._losses[-1], tokens=self.tokens, seconds=round(spent, 3)
-            )
+            self.seconds = round(time.monotonic() - self._started, 3)
+            self.first_seconds = self.first_seconds or self.seconds
+            self._say("step", step=self.step, loss=self._losses[-1], tokens=self.tokens, seconds=self.seconds)
 
     def last_mean(self) -> float:
         """Mean loss of the last tenth of the steps, at least ten of them where there are so many."""
@@ -286,13 +292,16 @@ def _out_of_memory(config: TrainConfig, step: int) -> str:
 
 
 def _peak_memory_mb() -> float:
-    """MiB: of the GPU where there is one, else of this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated()) / (1 << 20)
+    """MiB of this process."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _peak_gpu_memory_mb() -> float | None:
+    """MiB of this process's allocator; None without a GPU."""
+    import torch
+
+    return float(torch.cuda.max_memory_allocated()) / (1 << 20) if torch.cuda.is_available() else None
 
 
 def _versions() -> dict[str, str]:

@@ -28,8 +28,9 @@ class TrainResult:
     """What a training gave.
 
     `tokens` counts non-padding tokens, prompts included; `loss` is the mean over the last tenth of the steps,
-    in nats per trained token; `seconds` is the wall time of the child, start-up included. `peak_memory_mb` is
-    MiB of the GPU where there is one, else of the process.
+    in nats per trained token; `seconds` is the wall time of the child, start-up included; `step_seconds` that
+    of its steps, the first of which took `first_step_seconds` (both 0 where the checkpoint was there before).
+    Peak memory is the child's, in MiB.
     """
 
     path: Path
@@ -42,6 +43,9 @@ class TrainResult:
     peak_memory_mb: float
     device: str
     versions: dict[str, str] = field(default_factory=dict)
+    step_seconds: float = 0.0
+    first_step_seconds: float = 0.0
+    peak_gpu_memory_mb: float | None = None
 
 
 def train(spec: TrainSpec, progress: Progress) -> TrainResult:
@@ -56,7 +60,10 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
     known = checkpoints.read_lineage(spec.output)
     if known is not None and known.get("spec_digest") == spec_digest:
         progress.note(f"checkpoint {spec.output.name} is there already: {known['result']['steps']:,} steps")
-        return TrainResult(path=spec.output, content_hash=known["content_hash"], **known["result"])
+        untimed = {"step_seconds": 0.0, "first_step_seconds": 0.0}
+        return TrainResult(
+            path=spec.output, content_hash=known["content_hash"], **{**known["result"], **untimed}
+        )
     checkpoints.check_free_disk(spec.start_path, spec.output)
     work = checkpoints.work_folder(spec.output)
     try:

@@ -169,11 +169,14 @@ def test_commit_prompts_keeps_one_row_per_hash(store: Store) -> None:
 
 
 def test_commit_summary_is_kept_with_its_execution(store: Store) -> None:
-    summary = RunSummary(3, 2, 40, 1.5, 99.0, "cuda:0", {"vllm": "0.26"}, {"wrong": 1}, "3 attempts: 2 kept")
+    summary = RunSummary(
+        3, 2, 40, 1.5, 99.0, "cuda:0", {"vllm": "0.26"}, {"wrong": 1}, "3 attempts: 2 kept", 1.25, 30, 7.5
+    )
     commit_rows(store, "generate", 1, {}, summary=summary)
     columns = "rows_in, rows_out, tokens, seconds, peak_memory, device, versions->>'vllm', detail->>'wrong'"
-    assert sql(store, f"SELECT {columns}, summary FROM stage_runs") == [
-        (3, 2, 40, 1.5, 99.0, "cuda:0", "0.26", "1", "3 attempts: 2 kept")
+    accounts = "engine_seconds, engine_tokens, peak_gpu_memory"
+    assert sql(store, f"SELECT {columns}, summary, {accounts} FROM stage_runs") == [
+        (3, 2, 40, 1.5, 99.0, "cuda:0", "0.26", "1", "3 attempts: 2 kept", 1.25, 30, 7.5)
     ]
 
 

@@ -151,6 +151,16 @@ def test_stage_timings_count_executions_and_rates(world: Store) -> None:
     assert rows[(1, "train")]["tokens_per_second"] is None
 
 
+def test_stage_timings_rate_what_an_execution_wrote_not_what_it_found_on_disk(world: Store) -> None:
+    spent = RunSummary(tokens=80, seconds=4.0, engine_tokens=60, engine_seconds=3.0, peak_gpu_memory=900.0)
+    commit_rows(world, "generate", 2, {}, summary=spent)
+    row = next(
+        row for row in report(world, "stage_timings") if (row["round"], row["stage"]) == (2, "generate")
+    )
+    assert (row["tokens"], row["tokens_per_second"], row["engine_share"]) == (80, 15.0, 0.75)
+    assert row["peak_gpu_memory_mib"] == 900.0
+
+
 def graded_round(store: Store) -> None:
     """Round 2: three right attempts with sub-scores, two timeouts, a crash and an answer nobody could read."""
     scores = {"leak": 1.0, "equations": 0.0, "style": 0.5, "style.votes": 1.0, "style.calls": 0.0}
