@@ -18,8 +18,11 @@ class Share:
     high: float
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Share:
-    """Wilson score interval (Wilson 1927); with no trials the whole of [0, 1]."""
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> Share:
+    """Wilson score interval (Wilson 1927); with no trials the whole of [0, 1].
+
+    Fractions of a trial are for attempts that are not independent: as many trials as they are worth.
+    """
     if trials == 0:
         return Share(0.0, 0.0, 1.0)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)

@@ -47,6 +47,10 @@ class Home:
         """Bases pretrained here, one folder per config digest, shared by experiments."""
         return self.root / "bases"
 
+    def plan(self, name: str) -> Home:
+        """A home inside this one for a pilot run, with nothing of its experiments but the bases."""
+        return Home(self.root / "plans" / validate_experiment(name))
+
     def experiment(self, name: str) -> Path:
         return self.root / "experiments" / validate_experiment(name)
 

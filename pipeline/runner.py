@@ -86,14 +86,18 @@ class Session:
         return Model(self.home.absolute(rows[0]["path"]), rows[0]["content_hash"])
 
 
-def open_session(home: Home, name: str, loaded: LoadedConfig | None, progress: Progress) -> Session:
+def open_session(
+    home: Home, name: str, loaded: LoadedConfig | None, progress: Progress, store: Store | None = None
+) -> Session:
     """A session on experiment `name`; `loaded` is needed where the experiment is new.
+
+    `store` in place of the home's.
 
     Raises NotReadyError for an unknown experiment without a config, and ConfigError where the given config is
     not the recorded one in what decides the outcome (it says what differs).
     """
     validate_experiment(name)
-    store = Store(home)
+    store = store or Store(home)
     store.migrate()
     rows = store.rows("experiment", experiment=name)
     if not rows:

@@ -19,6 +19,7 @@ from pipeline.cli import (
     grade,
     launch,
     outputs,
+    plan,
     preview,
     query,
     regrade,
@@ -140,7 +141,7 @@ def options(
 
 
 for module in (
-    *(demo, configs, run, launch, ablate, status, preview, show, query, reports, compare, ui),
+    *(demo, configs, plan, run, launch, ablate, status, preview, show, query, reports, compare, ui),
     *(grade, regrade, outputs),
 ):
     module.register(app)

@@ -176,8 +176,8 @@ class VllmEngine:
         )
 
     def peak_gpu_memory(self) -> float | None:
-        """MiB in use on its GPUs, by whoever: vllm takes its share at the start, in processes of its own where
-        it is spread over several. None on a CPU."""
+        """MiB in use on its GPUs, by whoever: vllm takes its share at the start, and in processes of its own
+        where it is spread over several. None on a CPU."""
         if self.device == "cpu":
             return None
         import torch

@@ -15,6 +15,7 @@ from pipeline.identity import combine_digests, digest, rows_digest
 from pipeline.paths import Home
 from pipeline.progress import Progress
 from pipeline.prompts import PromptBook
+from pipeline.prompts.book import ChatRenderer
 from pipeline.records import Exemplar, Problem, Split
 from pipeline.rounds import Stage
 from pipeline.store import RunSummary, StageKey, Store
@@ -35,9 +36,13 @@ class Model:
 
 
 class EngineHolder:
-    """Keeps the newest engine open, so that stages of one process that use one model start it once."""
+    """Keeps the newest engine open, so that stages of one process that use one model start it once.
+
+    `loads` are the seconds that each start took, imports included where it was the first.
+    """
 
     def __init__(self) -> None:
+        self.loads: list[float] = []
         self._engine: Engine | None = None
         self._key: tuple[str, ...] | None = None
 
@@ -46,6 +51,7 @@ class EngineHolder:
         key = (model.content_hash, config.engine.model_dump_json(), str(config.prompts.chat))
         if self._engine is None or self._key != key:
             self.close()
+            started = time.monotonic()
             self._engine = open_engine(
                 config.engine,
                 model.path,
@@ -54,6 +60,7 @@ class EngineHolder:
                 progress=progress,
             )
             self._key = key
+            self.loads.append(time.monotonic() - started)
         return self._engine
 
     def close(self) -> None:
@@ -107,19 +114,25 @@ class StageContext:
 
     def prompt_book(self) -> PromptBook:
         """The prompts of this experiment, with the exemplars that prepare recorded."""
-        row = self.store.rows("experiment", experiment=self.experiment)[0]
-        exemplars = row["exemplars"]
         chat = self.tokenizer().render_chat if self.config.prompts.chat else None
-        return PromptBook(
-            self.config.prompts,
-            [Exemplar(**item) for item in exemplars["generation"]],
-            [Exemplar(**item) for item in exemplars["hinted"]],
-            chat,
-        )
+        return recorded_prompts(self.store, self.experiment, self.config, chat)
 
     def in_shard(self, index: int) -> bool:
         """Whether item `index` of the stage's ordered work belongs to this shard."""
         return index % self.shards == self.shard
+
+
+def recorded_prompts(
+    store: Store, experiment: str, config: ExperimentConfig, chat: ChatRenderer | None
+) -> PromptBook:
+    """The prompts of an experiment, with the exemplars that prepare recorded; `chat` renders a chat."""
+    exemplars = store.rows("experiment", experiment=experiment)[0]["exemplars"]
+    return PromptBook(
+        config.prompts,
+        [Exemplar(**item) for item in exemplars["generation"]],
+        [Exemplar(**item) for item in exemplars["hinted"]],
+        chat,
+    )
 
 
 class Output:

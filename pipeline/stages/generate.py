@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pipeline.config import ExperimentConfig
 from pipeline.graders import extract_answer
 from pipeline.identity import norm_hash, rationale_id, seed_of, text_hash
 from pipeline.problems import load_problems
@@ -40,15 +41,18 @@ def run(ctx: StageContext) -> StageResult:
 
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:
-    """The round's train problems in a fixed order, drawn by seed where the config asks for fewer than all."""
+    """The round's train problems in a fixed order."""
     rows = ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
-    problems = [problem_of(row) for row in rows]
-    wanted = ctx.config.generate.problems
+    return draw([problem_of(row) for row in rows], ctx.config, ctx.round)
+
+
+def draw(problems: Sequence[Problem], config: ExperimentConfig, round_: int) -> Sequence[Problem]:
+    """All of them, or as many as the config asks for, drawn by seed; a larger draw has those of a smaller."""
+    wanted = config.generate.problems
     if wanted is None or wanted >= len(problems):
         return problems
-    seed = ctx.config.seed
-    ranked = sorted(problems, key=lambda problem: seed_of(seed, ctx.round, "draw", problem.problem_id, 0))
-    chosen = _balanced(ranked, wanted) if ctx.config.generate.balanced else ranked[:wanted]
+    ranked = sorted(problems, key=lambda problem: seed_of(config.seed, round_, "draw", problem.problem_id, 0))
+    chosen = _balanced(ranked, wanted) if config.generate.balanced else ranked[:wanted]
     return sorted(chosen, key=lambda problem: problem.problem_id)
 
 

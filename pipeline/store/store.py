@@ -43,9 +43,10 @@ def backend_of(home: Home) -> Backend:
 class Store:
     """The tables of a home. Cheap to make; safe to use from several threads and processes."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, backend: Backend | None = None) -> None:
+        """The store of a home; `backend` in place of the one that the environment and the site name."""
         self.home = home
-        self.backend = backend_of(home)
+        self.backend = backend or backend_of(home)
         self._verified = False
         self._leases: list[Lease] = []
 

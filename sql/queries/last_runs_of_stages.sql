@@ -16,6 +16,7 @@ select
     engine_tokens,
     peak_memory,
     peak_gpu_memory,
+    detail,
     host,
     device,
     started_at,
