@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.measures import wilson
 
@@ -49,6 +50,7 @@ class Estimate:
 
 
 NOTHING = Estimate.exact(0.0)
+Numbers = npt.NDArray[np.float64]
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:
@@ -75,10 +77,17 @@ class Sample:
         return sum(self.drawn.values())
 
     def sum_over_round(self, values: Sequence[float]) -> Estimate:
-        """What values of the sampled problems add up to over a round: stratified mean and bootstrap interval.
+        """What values of the sampled problems add up to over a round: stratified mean, bootstrap interval."""
+        return _estimate(*self._resampled(values))
 
-        Deterministic: the resamples are drawn by a fixed seed.
-        """
+    def mean_over_round(self, values: Sequence[float], counts: Sequence[float]) -> Estimate:
+        """The mean of what `values` are the sums of, and `counts` the numbers: a ratio, and its interval."""
+        (value, sums), (number, numbers) = self._resampled(values), self._resampled(counts)
+        found = numbers > 0
+        return _estimate(value / number, sums[found] / numbers[found])
+
+    def _resampled(self, values: Sequence[float]) -> tuple[float, Numbers]:
+        """The sum over a round, and the sums that resampled problems give: the same ones of every column."""
         numbers = np.asarray(values, dtype=float)
         random = np.random.default_rng(0)
         value, sums = 0.0, np.zeros(_RESAMPLES)
@@ -87,10 +96,8 @@ class Sample:
             if len(mine) == 0:  # too few problems to have met one: as the others
                 mine = numbers
             value += problems * float(mine.mean())
-            sums += problems * random.choice(mine, (_RESAMPLES, len(mine))).mean(axis=1)
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(sums, [tail, 1 - tail])
-        return Estimate(value, min(value, float(low)), max(value, float(high)))
+            sums += problems * mine[random.integers(len(mine), size=(_RESAMPLES, len(mine)))].mean(axis=1)
+        return value, sums
 
     def count_over_round(self, counts: Sequence[int]) -> Estimate:
         """As `sum_over_round`, of counts that may all be 0 here: Wilson says what that leaves open."""
@@ -105,3 +112,10 @@ class Sample:
             found.value + scale * (rate.high - rate.value),
         )
         return found.or_as(widened)
+
+
+def _estimate(value: float, resampled: Numbers) -> Estimate:
+    """The value with the middle of what resampling gave."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))

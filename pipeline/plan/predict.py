@@ -24,7 +24,8 @@ ASSUMPTIONS = (
     "a later round has, at the low end, the pass rate of round 1, and at the high end solves every problem "
     "without a hint; what is expected of it is that it goes as round 1",
     "later models write texts as long as the pilot's",
-    "time is that of `star run` in one process on this machine, as busy as it was during the pilot",
+    "time is that of `star run` in one process on this machine, as busy as it was during the pilot; its ends "
+    "are those of the work to do, not of how busy the machine will be",
     "all rounds of the config are run, unless nothing is kept in the first",
 )
 
@@ -266,22 +267,16 @@ def _steps(config: ExperimentConfig, rows: Estimate, round_: int) -> Estimate:
 
 def _row_length(measured: Measured, round_: int) -> Estimate:
     """Tokens of a training row: of those kept, and in later rounds up to those of problems not solved yet."""
-    kept = [(row["kept_tokens"], row["kept"]) for row in measured.problems if row["kept"]]
-    every = [tokens for tokens in measured.row_tokens if tokens is not None]
-    if not every:
+    rows, sample = measured.problems, measured.sample
+    every = measured.row_tokens
+    if not any(every):
         return NOTHING
-    all_solved = _mean_interval(every)
-    if not kept:
+    known = [float(tokens is not None) for tokens in every]
+    all_solved = sample.mean_over_round([tokens or 0.0 for tokens in every], known)
+    if not measured.count("kept"):
         return all_solved
-    of_kept = _mean_interval([tokens / count for tokens, count in kept])
+    of_kept = sample.mean_over_round([row["kept_tokens"] for row in rows], [row["kept"] for row in rows])
     return of_kept.or_as(all_solved) if round_ > 1 else of_kept
-
-
-def _mean_interval(values: Sequence[float]) -> Estimate:
-    centre = mean(values)
-    spread = sqrt(sum((value - centre) ** 2 for value in values) / max(len(values) - 1, 1))
-    half = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * spread / sqrt(len(values))
-    return Estimate(centre, max(0.0, centre - half), centre + half)
 
 
 def _stage_seconds(measured: Measured, stage: str, round_: int, work: Work, steps: Estimate) -> Estimate:

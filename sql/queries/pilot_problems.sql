@@ -6,7 +6,7 @@ with attempts as (
         attempts.*,
         attempts.finish_reason = 'length' as cut,
         attempts.stage = 'generate' and attempts.origin = $origin as generated,
-        kept.rationale_id is not null as kept,
+        (attempts.stage = 'rationalize' or attempts.origin = $origin) and kept.rationale_id is not null as kept,
         kept.tokens as row_tokens
     from current_rationales as attempts
     left join current_training_rows as kept
@@ -34,7 +34,7 @@ final as (
         coalesce(sum(completion_tokens) filter (stage = 'rationalize'), 0)::bigint as hinted_tokens,
         count(*) filter (stage = 'regenerate') as regenerated,
         coalesce(sum(completion_tokens) filter (stage = 'regenerate'), 0)::bigint as regenerated_tokens,
-        count(*) filter (kept and (generated or stage = 'rationalize')) as kept,
+        count(*) filter (kept) as kept,
         coalesce(sum(row_tokens) filter (kept), 0)::bigint as kept_tokens
     from attempts
     group by problem_id
