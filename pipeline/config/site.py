@@ -146,7 +146,7 @@ class StoreSite(Section):
 
 
 class PricesSite(Section):
-    """What compute costs, for the cost columns of reports, which show none where no price is set."""
+    """What compute costs, for `star plan` and for the cost columns of reports, which show none without a price."""
 
     gpu_hour: float | None = option(None, ge=0)
     """Price of one GPU for one hour."""

@@ -50,8 +50,12 @@ def test_status_of_an_experiment_shows_rounds_and_stages(home: Path) -> None:
     assert states["select"] == states["generate"] == "done"
     assert states["train"] == "waiting"
     assert [row["training_rows"] for row in shown["rounds"]] == [0, 3]
+    generate = next(stage for stage in shown["stages"] if stage["stage"] == "generate")
+    assert generate["engine_tokens"] > 0 and generate["peak_memory"] > 50
+    assert generate["engine_seconds"] < generate["seconds"]
     code, told, _ = invoke("status", NAME, home=home)
     assert "3 kept, 13 left out" in told
+    assert "seconds  tokens/s  engine" in told
 
 
 def test_status_names_the_holder_of_a_lease(home: Path) -> None:
