@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.graders import GraderConfig
+from pipeline.counted import counted
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.graders import grader_digest
 from pipeline.identity import digest, rows_digest
@@ -134,7 +135,9 @@ def _store(
         input_digest=inputs,
         files={"verdicts": path},
         output_digest=rows_digest(verdicts, VOLATILE),
-        summary=RunSummary(rows_in=len(verdicts), rows_out=len(verdicts), text=f"{len(verdicts):,} verdicts"),
+        summary=RunSummary(
+            rows_in=len(verdicts), rows_out=len(verdicts), text=counted(len(verdicts), "verdict")
+        ),
     )
 
 

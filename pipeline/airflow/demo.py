@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.airflow import LAUNCHER, ROUNDS, run_id_of
 from pipeline.airflow.api import Api, ApiError
+from pipeline.counted import counted
 from pipeline.hostile import clean
 from pipeline.progress import Progress, Task, default_progress
 
@@ -23,7 +24,7 @@ def follow_demo(api: Api, config: str, rounds: int) -> bool:
     deadline = time.monotonic() + _PATIENCE_S
     conf = {"experiment": experiment, "config": config, "rounds": rounds}
     run = _trigger(api, conf, deadline)
-    progress.note(f"triggered {experiment}: {rounds} rounds of {config}")
+    progress.note(f"triggered {experiment}: {counted(rounds, 'round')} of {config}")
     state = _follow(api, LAUNCHER, run["dag_run_id"], "round 0", progress, deadline)
     for round_ in range(1, rounds + 1):
         run_id = run_id_of(experiment, round_)

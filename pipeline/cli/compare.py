@@ -9,6 +9,7 @@ import typer
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, known_experiment, store_of
 from pipeline.cli.terminal import print_json, print_table, say
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.compare import Comparison, Measured
@@ -88,7 +89,8 @@ def _print(first: Measured, found: list[Comparison], currency: str) -> None:
     columns = ("experiment", "accuracy", "difference", "gained", "lost", "p", *costs)
     print_table(columns, rows, right=frozenset(columns[1:]))
     say(
-        f"{found[0].problems:,} problems of {first.split}, paired; difference in points with its 95% interval"
+        f"{counted(found[0].problems, 'problem')} of {first.split}, paired; difference in points with its "
+        "95% interval"
     )
     for one in found:
         for sentence in _differing(one):

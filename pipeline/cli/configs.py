@@ -12,6 +12,7 @@ from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, is_experiment, load_named, looks_like_file, recorded_config
 from pipeline.cli.run import SET_HELP
 from pipeline.cli.terminal import clean, print_json, say
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.config import LoadedConfig
@@ -43,7 +44,7 @@ def init(
     for path in written:
         say(f"wrote {path}")
     if same:
-        say(f"{same} files were there already, as shipped")
+        say(f"as shipped, there already: {counted(same, 'file')}")
     for path in kept:
         say(f"kept {path}: it differs from the shipped one; --force overwrites it")
     configs = folder / "configs"

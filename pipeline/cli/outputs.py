@@ -11,6 +11,7 @@ from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, known_experiment, recorded_config, store_of
 from pipeline.cli.run import SET_HELP
 from pipeline.cli.terminal import print_json, say
+from pipeline.counted import counted
 
 PANEL = "Use"
 
@@ -111,11 +112,11 @@ def export(
         assert number is not None, "training rows are of one round"
         counts = export_training(store, experiment, number, target, form=form.value, force=force)
         written = {"round": number, **counts.table()}
-        text = f"{counts.rows:,} training rows of round {number}"
+        text = f"{counted(counts.rows, 'training row')} of round {number}"
     else:
         counts = export_rationales(store, experiment, number, target, form=form.value, force=force)
         written = {"round": number, **counts.table()}
-        text = f"{counts.rows:,} attempts of {'all rounds' if number is None else f'round {number}'}"
+        text = f"{counted(counts.rows, 'attempt')} of {'all rounds' if number is None else f'round {number}'}"
     if json:
         print_json({"experiment": experiment, "what": what.value, "to": str(target), **written})
     else:

@@ -12,6 +12,7 @@ from pipeline.cli.commands import add
 from pipeline.cli.context import known_experiment, known_round, store_of
 from pipeline.cli.rows import Format, check_target, write_answer
 from pipeline.cli.terminal import clean, print_json, say
+from pipeline.counted import counted
 
 PANEL = "Look"
 
@@ -56,8 +57,8 @@ def check(
     else:
         for name in names:
             _print_checks(name, [offence for owner, offence in offences if owner == name], CHECKS, limit)
-        experiments = "1 experiment" if len(names) == 1 else f"{len(names)} experiments"
-        say(f"{experiments}, {len(CHECKS)} invariants each: {len(offences)} offending rows")
+        experiments, rows = counted(len(names), "experiment"), counted(len(offences), "offending row")
+        say(f"{experiments}, {len(CHECKS)} invariants each: {rows}")
     if offences:
         raise typer.Exit(70)
 

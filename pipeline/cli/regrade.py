@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of
 from pipeline.cli.terminal import clean, print_json, print_table, say
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.regrade import Flip, RoundRegraded
@@ -65,7 +66,7 @@ def _show(each: RoundRegraded, limit: int) -> None:
     if not each.flips:
         say(f"round {each.round}: no verdict of {each.attempts:,} flips")
         return
-    say(f"round {each.round}: {len(each.flips):,} of {each.attempts:,} verdicts flip")
+    say(f"round {each.round}: {len(each.flips):,} of {counted(each.attempts, 'verdict')} flip")
     rows = [_flip_row(flip) for flip in each.flips[:limit]]
     print_table(["problem", "origin", "before", "after", "gold", "text ends"], rows)
     if len(each.flips) > limit:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from pipeline.cli.terminal import clean, interactive, json_text, print_table, say
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.store.answers import Answer
@@ -42,20 +43,20 @@ def write_answer(found: Answer, form: Format, out: Path | None, limit: int | Non
     """Write the rows, at most `limit`, to the file or else to stdout; how many there were goes to stderr."""
     if form is Format.PARQUET:
         assert out is not None, "checked by check_target"
-        say(f"wrote {found.write_parquet(out, limit):,} rows to {out}")
+        say(f"wrote {counted(found.write_parquet(out, limit), 'row')} to {out}")
         return
     if form is Format.TABLE:
         every = found.rows()
         shown = list(islice(every, limit))
         print_table(found.columns, shown, right=_numbers(found.columns, shown), paged=True)
         more = limit is not None and next(every, None) is not None
-        say(f"{len(shown):,} rows{', and more' if more else ''}")
+        say(f"{counted(len(shown), 'row')}{', and more' if more else ''}")
         return
     rows = islice(found.rows(), limit)
     with _opened(out) as target:
         written = (_write_csv if form is Format.CSV else _write_json)(target, found.columns, rows)
     if out is not None:
-        say(f"wrote {written:,} rows to {out}")
+        say(f"wrote {counted(written, 'row')} to {out}")
 
 
 def _numbers(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> frozenset[str]:

@@ -48,6 +48,8 @@ def show(
 
     Control sequences are stripped: what a model writes may try to drive a terminal.
     """
+    from pipeline.records import RejectionReason
+
     store = store_of(ctx)
     known_experiment(store, experiment)
     known_round(store, experiment, round_)
@@ -58,7 +60,7 @@ def show(
         problem_id=_problem_id(store.rows("problem_ids", experiment=experiment, beginning=problem), problem),
         origin=_one_of("--origin", origin, "generated rationalized evaluated imported"),
         outcome=_one_of("--outcome", outcome, "correct wrong ungraded"),
-        fate=fate,
+        fate=_one_of("--fate", fate, f"kept pending {' '.join(RejectionReason)}"),
         limit=limit,
     )
     for row in rows:

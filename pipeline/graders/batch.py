@@ -14,6 +14,7 @@ from typing import IO, Any
 import yaml
 
 from pipeline.config.graders import GraderConfig
+from pipeline.counted import counted
 from pipeline.errors import ConfigError, DataError
 from pipeline.graders.grading import open_grading
 from pipeline.graders.registry import parse_config
@@ -36,7 +37,7 @@ class BatchSummary:
     def text(self) -> str:
         """One line whose counts add up."""
         counts = ", ".join(f"{self.outcomes.get(outcome.value, 0):,} {outcome.value}" for outcome in Outcome)
-        return f"{self.rows:,} rows: {counts}; {self.seconds:.1f} s"
+        return f"{counted(self.rows, 'row')}: {counts}; {self.seconds:.1f} s"
 
 
 def load_grader(path: Path) -> GraderConfig:

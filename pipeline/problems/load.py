@@ -20,6 +20,7 @@ from pipeline.config.problems import (
     JsonlSource,
     ParquetSource,
 )
+from pipeline.counted import counted
 from pipeline.errors import ConfigError, DataError
 from pipeline.problems import column_addition, digit_addition
 from pipeline.problems.bad_rows import BadRowError, BadRows
@@ -86,7 +87,9 @@ def load_problems(config: ExperimentConfig) -> ProblemSet:
     result.rejections, result.left_out = pool.rejections, pool.left_out
     result.notes.append(pool.sentence())
     for split in (Split.DEV, Split.EVAL):
-        result.notes.append(f"{split}: {sum(one.split is split for one in result.problems):,} problems")
+        result.notes.append(
+            f"{split}: {counted(sum(one.split is split for one in result.problems), 'problem')}"
+        )
     if settings.imported is not None:
         result.imported, sentence = read_imported(settings.imported, data_dir, pool.problems, bad)
         result.notes.append(sentence)
@@ -126,8 +129,8 @@ class _TrainPool:
     def sentence(self) -> str:
         counts = Counter(rejection.reason for rejection in self.rejections)
         return (
-            f"train: {self._start:,} problems read, {counts[RejectionReason.EXEMPLAR]:,} left out as "
-            f"exemplars, {counts[RejectionReason.CONTAMINATED]:,} contaminated, {self._moved:,} moved to "
+            f"train: {counted(self._start, 'problem')} read, {counts[RejectionReason.EXEMPLAR]:,} left out "
+            f"as exemplars, {counts[RejectionReason.CONTAMINATED]:,} contaminated, {self._moved:,} moved to "
             f"dev: {len(self.problems):,} left"
         )
 
@@ -184,8 +187,8 @@ def _read_rows(
         if reasons
         else ""
     )
-    sentence = f"{rows:,} rows read from {opened.label} (source {name}): {len(problems):,} problems, "
-    return problems, [sentence + f"{reasons.total():,} bad{why}"]
+    read = f"{counted(rows, 'row')} read from {opened.label} (source {name})"
+    return problems, [f"{read}: {counted(len(problems), 'problem')}, {reasons.total():,} bad{why}"]
 
 
 def _take_out_exemplars(

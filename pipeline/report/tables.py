@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.counted import counted
+
 ROUND_COLUMNS = (
     "round",
     "problems",
@@ -55,8 +57,8 @@ def round_sentence(row: Mapping[str, Any]) -> str:
     parts = [f"round {row['round']}"]
     if row["round"] > 0:
         parts.append(
-            f"{row['generated_correct']:,} of {row['problems']:,} problems right, "
-            f"{row['rationalized_correct']:,} rationalized, {row['training_rows']:,} training rows"
+            f"{row['generated_correct']:,} of {counted(row['problems'], 'problem')} right, "
+            f"{row['rationalized_correct']:,} rationalized, {counted(row['training_rows'], 'training row')}"
         )
     measured = held_out(row)
     if measured:

@@ -194,9 +194,3 @@ def problem_of(row: Mapping[str, Any]) -> Problem:
         solution=row["solution"],
         meta=row["meta"] or {},
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `7,473 rows`."""
-    plural = noun if number == 1 else noun + ("es" if noun.endswith(("s", "x")) else "s")
-    return f"{number:,} {plural}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.counted import counted
 from pipeline.measures import paired_difference
-from pipeline.stages.base import Output, StageContext, StageResult, counted, result
+from pipeline.stages.base import Output, StageContext, StageResult, result
 from pipeline.stages.retention import keep_checkpoints
 
 GO_ON, STOP = "continue", "stop"

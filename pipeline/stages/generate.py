@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pipeline.counted import counted
 from pipeline.graders import extract_answer
 from pipeline.identity import norm_hash, rationale_id, seed_of, text_hash
 from pipeline.problems import load_problems
@@ -26,7 +27,7 @@ def run(ctx: StageContext) -> StageResult:
     book = ctx.prompt_book()
     if config.source != "model":
         gold = [(problem, 0, text) for problem in mine if (text := _gold_text(ctx, problem))]
-        subject = f"{len(mine):,} problems, {config.source} in place of samples"
+        subject = f"{counted(len(mine), 'problem')}, {config.source} in place of samples"
         return attempts_result(ctx, [], subject, *_imported_rows(ctx, book, gold))
     few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
     asks = asks_for(
@@ -35,7 +36,7 @@ def run(ctx: StageContext) -> StageResult:
     total = len(mine) * config.samples
     samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling_of(ctx.config, config))] if total else []
     imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
-    subject = f"{len(mine):,} problems x {config.samples}"
+    subject = f"{counted(len(mine), 'problem')} x {config.samples}"
     return attempts_result(ctx, samplers, subject, *_imported_rows(ctx, book, imported))
 
 

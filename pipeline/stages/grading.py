@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.config.graders import GraderConfig
+from pipeline.counted import counted
 from pipeline.graders import grader_digest, open_grading
 from pipeline.records import GradeItem, Origin, Outcome
 from pipeline.stages.base import StageContext
@@ -78,7 +79,7 @@ class Grades:
         differs = (
             "" if self.disagreements is None else f"; the second grader differs on {self.disagreements:,}"
         )
-        return f"{total:,} attempts: {parts}{differs}"
+        return f"{counted(total, 'attempt')}: {parts}{differs}"
 
     def detail(self) -> dict[str, Any]:
         """Counts for the record of the stage."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig, stage_config
 from pipeline.config.experiment import IDENTITY
+from pipeline.counted import counted
 from pipeline.errors import NotReadyError
 from pipeline.identity import digest, text_hash
 from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, Split
-from pipeline.stages.base import Output, StageContext, StageResult, counted, problem_of, result
+from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
 from pipeline.store import Store
 
 

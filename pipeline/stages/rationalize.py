@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config.experiment import RationalizeConfig
+from pipeline.counted import counted
 from pipeline.identity import seed_of
 from pipeline.records import Origin, Purpose
 from pipeline.sampling import asks_for
@@ -33,7 +34,9 @@ def run(ctx: StageContext) -> StageResult:
     model = ctx.need_base() if config.model == "base" else None
     sampling = sampling_of(ctx.config, config, config.max_tokens)
     samplers = [sample(ctx, asks, total, Origin.RATIONALIZED, sampling, model=model)] if total else []
-    subject = f"{len(failed):,} of {len(rows):,} problems failed, {len(mine):,} hinted x {config.samples}"
+    subject = (
+        f"{len(failed):,} of {counted(len(rows), 'problem')} failed, {len(mine):,} hinted x {config.samples}"
+    )
     if not config.enabled:
         subject = "rationalize.enabled is false: no hints shown"
     return attempts_result(ctx, samplers, subject)

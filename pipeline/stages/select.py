@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.counted import counted
 from pipeline.engines.tokenizer import Tokenizer
 from pipeline.graders import grader_digest
 from pipeline.identity import digest, text_hash
 from pipeline.records import Attempt, FinishReason, Origin, Outcome, Rejection, RejectionReason
 from pipeline.selection import select
-from pipeline.stages.base import Output, StageContext, StageResult, counted, problem_of, result
+from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
 
 IGNORED_LABEL = -100
 """A position without loss, as torch's cross entropy has it."""

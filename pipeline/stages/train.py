@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.stages.base import Output, StageContext, StageResult, counted, result
+from pipeline.counted import counted
+from pipeline.stages.base import Output, StageContext, StageResult, result
 from pipeline.store.tables import write_rows
 from pipeline.training import TrainSpec, planned_steps, train
 

@@ -12,11 +12,18 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from pipeline.errors import StoreError
-from pipeline.store.connection import cancelled_when_interrupted
+from pipeline.errors import DataError, StoreError
+from pipeline.store.connection import cancelled_when_interrupted, explained
 from pipeline.store.snapshot import open_snapshot
 
 _BATCH = 2048
+# What `explained` tells; all else that DuckDB refuses is the query's own fault.
+_BEYOND_THE_QUERY = (
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.IOException,
+    duckdb.TransactionException,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,28 @@ class Answer:
 def answer(snapshot: Path, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[Answer]:
     """A query on the snapshot, its rows to be read within the block.
 
-    Read-only, no files, no network, no settings: StoreError for what asks for more, or is not SQL.
+    Read-only, no files, no network, no settings: DataError for what asks for more, or is not SQL. StoreError
+    where memory, disk or the snapshot itself fails.
     """
-    try:
-        with closing(open_snapshot(snapshot)) as connection, cancelled_when_interrupted(connection):
+    with (
+        closing(open_snapshot(snapshot)) as connection,
+        explained(snapshot, "look for a full disk"),
+        cancelled_when_interrupted(connection),
+    ):
+        try:
             given = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
             cursor = connection.execute(sql, given)
             yield Answer([column[0] for column in cursor.description or []], cursor)
-    except duckdb.Error as error:
-        raise StoreError(
-            f'query failed: {error}\nthe snapshot is read-only; `star sql "show tables"` lists what there is'
-        ) from None
+        except _BEYOND_THE_QUERY:
+            raise
+        except duckdb.Error as error:
+            raise DataError(
+                f"query failed: {error}\nIt reads a read-only copy of the store, which has: "
+                f"{', '.join(_tables(connection))}"
+            ) from None
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the tables and views that a query can read."""
+    shown = "SELECT table_name FROM information_schema.tables ORDER BY table_name"
+    return [str(name) for (name,) in connection.execute(shown).fetchall()]

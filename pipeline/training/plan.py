@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config.experiment import TrainConfig
+from pipeline.counted import counted
 
 PAPER_STEPS = 40
 """Steps of round 1 in the STaR paper (arXiv 2203.14465, appendix H)."""
@@ -46,7 +47,10 @@ def planned_steps(config: TrainConfig, rows: int, round_: int) -> StepPlan:
     most = max(1, int(config.max_epochs * rows / config.batch_size))
     steps = min(wanted, most)
     epochs = steps * config.batch_size / rows
-    sentence = f"{steps:,} steps of {config.batch_size} rows = {epochs:.1f} passes over {rows:,} rows"
+    sentence = (
+        f"{counted(steps, 'step')} of {counted(config.batch_size, 'row')} = {epochs:.1f} passes over "
+        f"{counted(rows, 'row')}"
+    )
     if steps < wanted:
         sentence += f" (cut down from {wanted:,} steps by max_epochs {config.max_epochs:g})"
     return StepPlan(steps=steps, epochs=epochs, capped=steps < wanted, sentence=sentence)

@@ -113,6 +113,7 @@ def test_show_narrows_down_by_fate_origin_and_outcome(home: Path) -> None:
         (["--problem", "nothing"], 66, "no problem begins with 'nothing'"),
         (["--problem", "p"], 66, "6 problems begin with 'p'"),
         (["--fate", "hint_leaked"], 0, "no attempt fits"),
+        (["--fate", "leaked"], 64, "--fate 'leaked': expected one of kept, pending, exemplar,"),
     ],
 )
 def test_show_says_why_there_is_nothing(home: Path, arguments: list[str], code: int, words: str) -> None:
@@ -160,9 +161,26 @@ def test_sql_answers_in_three_formats(home: Path) -> None:
 def test_sql_that_writes_or_leaves_the_store_is_refused(home: Path, query: str) -> None:
     before = invoke("sql", "select count(*) from rationales", "--json", home=home)[1]
     code, told, said = invoke("sql", query, home=home)
-    assert (code, told) == (74, "")
+    assert (code, told) == (65, "")
     assert "query failed" in said
     assert invoke("sql", "select count(*) from rationales", "--json", home=home)[1] == before
+
+
+def test_sql_that_names_no_table_is_told_which_there_are(home: Path) -> None:
+    code, told, said = invoke("sql", "select * from rationale", home=home)
+    assert (code, told) == (65, "")
+    assert "Table with name rationale does not exist" in said
+    assert "attempt_fates, bad_problems, checkpoint_lineage" in said
+
+
+@pytest.mark.parametrize(("rows", "words"), [(1, "1 row\n"), (2, "2 rows\n")])
+def test_sql_counts_one_row_in_the_singular(home: Path, tmp_path: Path, rows: int, words: str) -> None:
+    query = f"select * from range({rows})"
+    assert invoke("sql", query, home=home)[2] == words
+    out = str(tmp_path / "rows.csv")
+    assert invoke("sql", query, "--format", "csv", "--out", out, home=home)[2].startswith(
+        f"wrote {words.strip()} to"
+    )
 
 
 def test_sql_writes_parquet_and_csv_to_files(home: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_load_bad_row_stops_with_file_and_line_or_is_counted(
     loaded = load_problems(make_config({"train": source}, on_bad_row="skip"))
     assert [(bad.source, bad.line, bad.reason) for bad in loaded.bad] == [("rows.jsonl", 3, reason)]
     assert len(loaded.problems) == 1
-    assert loaded.notes[0] == f"2 rows read from rows.jsonl (source train): 1 problems, 1 bad (1 {reason})"
+    assert loaded.notes[0] == f"2 rows read from rows.jsonl (source train): 1 problem, 1 bad (1 {reason})"
 
 
 def test_load_bytes_that_are_not_utf8_are_a_bad_row(make_config: Any, write_rows: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.errors import DataError
 from pipeline.store import Store
 from tests.store.known_rows import EXPERIMENT, commit_rows, problem
 
@@ -60,6 +60,6 @@ def test_snapshot_after_a_kill_holds_what_only_the_log_holds(store: Store) -> No
     ],
 )
 def test_query_readonly_can_only_read_the_snapshot(store: Store, statement: str) -> None:
-    with pytest.raises(StoreError, match="query failed"):
+    with pytest.raises(DataError, match="query failed"):
         store.query_readonly(statement)
     assert not list(Path("/tmp").glob("star-test-should-not-exist*"))
