@@ -26,6 +26,7 @@ from pipeline.cli import (
     run,
     show,
     status,
+    store,
     ui,
 )
 from pipeline.cli.context import Options
@@ -141,6 +142,6 @@ def options(
 
 for module in (
     *(demo, configs, run, launch, ablate, status, preview, show, query, reports, compare, ui),
-    *(grade, regrade, outputs),
+    *(grade, regrade, outputs, store),
 ):
     module.register(app)

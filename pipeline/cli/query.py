@@ -18,7 +18,15 @@ PANEL = "Look"
 
 
 def register(app: typer.Typer) -> None:
-    add(app, check, PANEL, "star check", "star check gsm8k --round 2", "star check --json")
+    add(
+        app,
+        check,
+        PANEL,
+        "star check",
+        "star check gsm8k --round 2",
+        "star check gsm8k --deep",
+        "star check --json",
+    )
     add(
         app,
         sql,
@@ -34,14 +42,19 @@ def check(
     ctx: typer.Context,
     experiment: str | None = typer.Argument(None, help="Name of the experiment. Default: all."),
     round_: int | None = typer.Option(None, "--round", min=0, help="Only this round."),
+    deep: bool = typer.Option(
+        False, "--deep", help="Hash every shard file again, and compare its rows with those in the store."
+    ),
     limit: int = typer.Option(5, min=1, help="Offending rows shown per check."),
     json: bool = typer.Option(False, "--json", help="All offending rows as JSON on stdout."),
 ) -> None:
     """Check the invariants: training rows are verified, canonical, not held out; counts add up; and so on.
 
-    Leaves with 70 if a row offends.
+    Leaves with 70 if a row offends or, with --deep, a shard file is damaged: each is named.
     """
+    from pipeline.progress import default_progress
     from pipeline.store.checks import CHECKS, run_checks
+    from pipeline.store.maintenance import DEEP_CHECKS, deep_check
 
     store = store_of(ctx)
     if experiment is None:
@@ -50,15 +63,20 @@ def check(
         names = [known_experiment(store, experiment)]
         known_round(store, experiment, round_)
     offences = [(name, offence) for name in names for offence in run_checks(store, name, round_)]
+    if deep:
+        progress = default_progress()
+        for name in names:
+            offences += [(name, offence) for offence in deep_check(store, name, round_, progress)]
+    checks = (*CHECKS, *DEEP_CHECKS) if deep else CHECKS
     if json:
         print_json(
             [{"experiment": name, "check": offence.check, "row": offence.row} for name, offence in offences]
         )
     else:
         for name in names:
-            _print_checks(name, [offence for owner, offence in offences if owner == name], CHECKS, limit)
+            _print_checks(name, [offence for owner, offence in offences if owner == name], checks, limit)
         experiments, rows = counted(len(names), "experiment"), counted(len(offences), "offending row")
-        say(f"{experiments}, {len(CHECKS)} invariants each: {rows}")
+        say(f"{experiments}, {len(checks)} invariants each: {rows}")
     if offences:
         raise typer.Exit(70)
 

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import duckdb
 
+from pipeline.store.copying import Copied
+
 # Up to this size analysts get a snapshot of this moment, beyond it one that may be some minutes old.
 SMALL_BYTES = 256 << 20
 STALE_AFTER_S = 300.0
@@ -55,6 +57,17 @@ class Backend(Protocol):
         """Seconds a snapshot may lag when an analyst asks: none where it is small, else minutes."""
         ...
 
-    def compact(self) -> Compacted:
-        """Give back the space of rows that were replaced; those that count stay the same."""
+    def compact(self, copied: Copied) -> Compacted:
+        """Give back the space of rows that were replaced; those that count stay the same.
+
+        `copied` is told of rows as they are written anew. Killed in the middle, the store is as it was.
+        """
+        ...
+
+    def still(self) -> AbstractContextManager[None]:
+        """Within the block nobody else writes. Not within `connect` of the same place."""
+        ...
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Attach the store to a connection of another place, read-only; the caller is within `still`."""
         ...

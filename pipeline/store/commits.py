@@ -225,12 +225,7 @@ def _load(connection: duckdb.DuckDBPyConnection, of_shard: Mapping[str, Any], fi
     source = "read_parquet($path, hive_partitioning = false)"
     path = {"path": literal_path(file.path)}
     if file.table == "prompts":
-        connection.execute(
-            "INSERT INTO prompts BY NAME "
-            f"SELECT DISTINCT ON (prompt_hash) prompt_hash, text FROM {source} AS new "
-            "WHERE NOT EXISTS (SELECT 1 FROM prompts AS old WHERE old.prompt_hash = new.prompt_hash)",
-            path,
-        )
+        load_prompts(connection, file.path)
         return
     foreign = connection.execute(
         f"SELECT experiment, round FROM {source} WHERE experiment <> $experiment OR round <> $round LIMIT 1",
@@ -245,6 +240,16 @@ def _load(connection: duckdb.DuckDBPyConnection, of_shard: Mapping[str, Any], fi
         f"INSERT INTO {file.table} BY NAME "
         f"SELECT * REPLACE ($stage AS stage, $shard AS shard, false AS superseded) FROM {source}",
         {**path, "stage": of_shard["stage"], "shard": of_shard["shard"]},
+    )
+
+
+def load_prompts(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Add the prompts of a Parquet file that the store does not have yet."""
+    connection.execute(
+        "INSERT INTO prompts BY NAME SELECT DISTINCT ON (prompt_hash) prompt_hash, text "
+        "FROM read_parquet($path, hive_partitioning = false) AS new "
+        "WHERE NOT EXISTS (SELECT 1 FROM prompts AS old WHERE old.prompt_hash = new.prompt_hash)",
+        {"path": literal_path(path)},
     )
 
 

@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from pipeline.config.store_url import SCHEME, StoreUrl
 from pipeline.errors import StoreError
 from pipeline.store.backend import SMALL_BYTES, STALE_AFTER_S, Compacted, Fill
 from pipeline.store.connection import Attach, attached, explained, first_line, quoted, quoted_path
-from pipeline.store.copying import copy_tables
+from pipeline.store.copying import Copied, copy_tables
 from pipeline.store.migrations import upgrade
 from pipeline.store.plain import PlainFile
 
@@ -88,7 +88,7 @@ class Lake:
 
         def fill(connection: duckdb.DuckDBPyConnection) -> None:
             upgrade(connection, plain)
-            self._attach("lake", "READ_ONLY")(connection)
+            self.attach(connection, "lake")
             try:
                 connection.execute("BEGIN")
                 connection.execute(
@@ -104,7 +104,7 @@ class Lake:
     def snapshot_age(self, target: Path) -> float:
         return STALE_AFTER_S if target.exists() and target.stat().st_size > SMALL_BYTES else 0.0
 
-    def compact(self) -> Compacted:
+    def compact(self, copied: Copied) -> Compacted:
         """See Backend.compact: small files are merged, and those of replaced rows deleted an hour later."""
         before = self._bytes()
         with self.connect(write=True) as connection:
@@ -114,6 +114,12 @@ class Lake:
             for old in ("ducklake_expire_snapshots", "ducklake_cleanup_old_files"):
                 connection.execute(f"SELECT count(*) FROM {old}('store', older_than => now() - {_KEPT_FOR})")
         return Compacted(before, self._bytes())
+
+    def still(self) -> AbstractContextManager[None]:
+        return self._writing()
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        self._attach(name, "READ_ONLY")(connection)
 
     def _bytes(self) -> int:
         return sum(file.stat().st_size for file in self.data.rglob("*.parquet"))

@@ -1,6 +1,6 @@
 """What was asked of the store, line by line: with the shard files, enough to build it anew.
 
-Each line is one operation (begin, commit, fail, put, fork, flag, withdraw_flag) with its time. It is written
+Each line is one operation (see operations.py) with its time. It is written
 inside the operation's transaction, after everything else went well and before COMMIT, so that nothing that is
 in the store is missing here. A line more than the store has (a kill in between) does no harm: the caller, who
 was not told that it was done, does it again.
@@ -31,6 +31,23 @@ def append(path: Path, entry: Mapping[str, Any]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def experiment_of(entry: Mapping[str, Any]) -> str | None:
+    """The experiment whose rows an entry changes; None where it does not say (flags taken back, long ago)."""
+    found = entry.get("experiment") or entry.get("target") or entry.get("row", {}).get("experiment")
+    return None if found is None else str(found)
+
+
+def forks_of(path: Path, experiment: str) -> set[str]:
+    """Experiments that were forked from one, less those that were archived since."""
+    forks: set[str] = set()
+    for entry in entries(path):
+        if entry["do"] == "fork" and entry["source"] == experiment:
+            forks.add(entry["target"])
+        elif entry["do"] == "remove":
+            forks.discard(entry["experiment"])
+    return forks
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,59 +12,82 @@ import duckdb
 
 from pipeline.errors import StoreError
 from pipeline.paths import Home
+from pipeline.progress import Progress, Task
 from pipeline.store import journal, lease, migrations, operations, queries
 from pipeline.store.backend import Backend, Compacted
 from pipeline.store.checks import Offence
 from pipeline.store.commits import literal_path
-from pipeline.store.connection import quoted_path
-from pipeline.store.copying import copy_tables
-from pipeline.store.lock import file_lock
+from pipeline.store.copying import copy_tables, count_rows
 from pipeline.store.plain import PlainFile
 from pipeline.store.store import Store
 from pipeline.store.tables import schema_of, sha256_of
 
+DEEP_CHECKS = ("shard_file_missing", "shard_file_changed", "rows_differ_from_file")
+"""Offences of `deep_check`: a committed file is gone, has another SHA-256, or other rows than the store."""
+
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What a rebuild did: operations repeated, and a sentence for each one that could not be."""
+    """What a rebuild did: operations repeated, and a sentence for each one that could not be.
+
+    `left_out` is what the store should hold and does not; `replaced` would be superseded by now anyway.
+    """
 
     operations: int = 0
     left_out: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
 
-def compact(store: Store) -> Compacted:
-    """Give back the space that replaced rows left (see the backends' own); the rows that count stay."""
-    store.migrate()
-    return store.backend.compact()
+def compact(store: Store, progress: Progress) -> Compacted:
+    """Give back the space that replaced rows left (see the backends' own); the rows that count stay.
 
-
-def deep_check(store: Store, experiment: str) -> list[Offence]:
-    """Compare every committed shard file with what was recorded of it, and its rows with those in the store.
-
-    Offences: `shard_file_missing`, `shard_file_changed` (another SHA-256), `rows_differ_from_file`.
+    LeaseHeldError while an experiment runs: its stages would have to wait.
     """
-    offences: list[Offence] = []
-    for commit in store.rows("committed_files", experiment=experiment):
-        path = store.home.absolute(commit["path"])
-        if not path.is_file():
-            offences.append(Offence("shard_file_missing", commit))
-        elif sha256_of(path) != commit["sha256"]:
-            offences.append(Offence("shard_file_changed", commit))
-        else:
-            with store.reading() as connection:
-                lost, extra = _differences(connection, commit, path)
-            if lost or extra:
-                found = {**commit, "only_in_file": lost, "only_in_store": extra}
-                offences.append(Offence("rows_differ_from_file", found))
+    store.migrate()
+    with store.reading() as connection:
+        for row in queries.fetch(connection, queries.query_text("leases"), {}):
+            lease.refuse_living(row)
+        rows = count_rows(connection, "store")
+    with progress.task("compact", rows, "rows") as task:
+        return store.backend.compact(task.advance)
+
+
+def deep_check(store: Store, experiment: str, round_: int | None, progress: Progress) -> list[Offence]:
+    """Compare the shard files of an experiment, or of one round, with commits and rows (DEEP_CHECKS)."""
+    commits = [
+        row
+        for row in store.rows("committed_files", experiment=experiment)
+        if round_ is None or row["round"] == round_
+    ]
+    with progress.task(f"shard files of {experiment}", len(commits), "files") as task:
+        offences: list[Offence] = []
+        for commit in commits:
+            offences += _deep_check_file(store, commit)
+            task.advance(1, commit["path"])
     return offences
 
 
-def rebuild(home: Home, target: Path) -> Rebuilt:
+def _deep_check_file(store: Store, commit: Mapping[str, Any]) -> Iterator[Offence]:
+    path = store.home.absolute(commit["path"])
+    if not path.is_file():
+        yield Offence("shard_file_missing", dict(commit))
+    elif sha256_of(path) != commit["sha256"]:
+        yield Offence("shard_file_changed", dict(commit))
+    else:
+        with store.reading() as connection:
+            lost, extra = _differences(connection, commit, path)
+        if lost or extra:
+            found = {**commit, "only_in_file": lost, "only_in_store": extra}
+            yield Offence("rows_differ_from_file", found)
+
+
+def rebuild(home: Home, target: Path, progress: Progress) -> Rebuilt:
     """Build a store in a DuckDB file at `target`, where none is, from the journal and the shard files.
 
-    A commit whose file is gone or was written anew since is left out and named; where it was current, its
-    stage is simply not done, and `star run` does it again. Leases are not rebuilt. Raises StoreError where
-    there is no journal, or a file at `target`.
+    A commit whose file is gone or was written anew since (`--force`) is left out and named; where it was
+    current, its stage is simply not done, and `star run` does it again. What was archived since is passed over. Leases are
+    not rebuilt. Raises StoreError where there is no journal, or a file at `target`. Killed in the middle, it
+    leaves nothing at `target`.
     """
     source = home.root / journal.NAME
     if not source.is_file():
@@ -71,43 +95,62 @@ def rebuild(home: Home, target: Path) -> Rebuilt:
     if target.exists():
         raise StoreError(f"{target} exists; move it away first, it is not overwritten")
     rebuilt, plain = Rebuilt(), PlainFile(target)
+    removed = {entry["experiment"]: place for place, entry in _numbered(source) if entry["do"] == "remove"}
+    total = sum(1 for _ in journal.entries(source))
 
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
         migrations.upgrade(connection, plain)
-        for entry in journal.entries(source):
-            _repeat(connection, home, entry, rebuilt)
+        with progress.task("rebuild", total, "operations") as task:
+            for place, entry in _numbered(source):
+                if place > removed.get(journal.experiment_of(entry) or "", -1):
+                    _repeat(connection, home, entry, rebuilt)
+                task.advance(1, _title(entry))
 
     plain.create(fill)
     return rebuilt
 
 
-def move(home: Home, target: Backend) -> dict[str, int]:
-    """Copy the store in the home's DuckDB file to an empty `target`, all or nothing; the rows per table.
+def move(source: Backend, target: Backend, progress: Progress) -> dict[str, int]:
+    """Copy a store to an empty one of another kind, all or nothing; the rows per table, equal in both.
 
-    The file is kept as `star.duckdb.moved`. Raises StoreError where there is no such file or where `target`
+    A lake is left as it is; a file is too, but under the name `star.duckdb.moved`, since a home without a
+    store URL would go on with it. Raises StoreError where there is nothing at `source` or where `target`
     holds experiments, LeaseHeldError while an experiment runs.
     """
-    source = PlainFile(home.store_path)
     if not source.exists():
         raise StoreError(f"no store at {source}: there is nothing to move")
     migrations.migrate(source)
     migrations.migrate(target)
-    with source.connect(write=True) as connection:
-        connection.execute("CHECKPOINT")  # what a crash left in the log
-    with file_lock(source.path, write=True), target.connect(write=True) as connection:
+    with source.still(), target.connect(write=True) as connection:
         if connection.execute("SELECT count(*) FROM experiments").fetchone() != (0,):
             raise StoreError(f"store {target} holds experiments; a store is moved to an empty one")
-        connection.execute(f"ATTACH {quoted_path(source.path)} AS moved (READ_ONLY)")
+        source.attach(connection, "moved")
         try:
             for row in queries.fetch(connection, "SELECT * FROM moved.leases", {}):
                 lease.refuse_living(row)
-            connection.execute("BEGIN")
-            copied = copy_tables(connection, "moved", "store", without=frozenset({"leases"}))
-            connection.execute("COMMIT")
+            with progress.task("migrate", count_rows(connection, "moved"), "rows") as task:
+                rows = _copied_at_once(connection, task)
         finally:
             connection.execute("DETACH moved")
-        source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
-    return copied
+        if isinstance(source, PlainFile):
+            source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
+    return rows
+
+
+def _copied_at_once(connection: duckdb.DuckDBPyConnection, task: Task) -> dict[str, int]:
+    connection.execute("BEGIN")
+    try:
+        rows = copy_tables(connection, "moved", "store", without=frozenset({"leases"}), copied=task.advance)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(duckdb.Error):  # COMMIT itself may have ended the transaction
+            connection.execute("ROLLBACK")
+        raise
+    return rows
+
+
+def _numbered(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    return enumerate(journal.entries(source))
 
 
 def _repeat(
@@ -117,6 +160,8 @@ def _repeat(
     if lost:
         rebuilt.left_out.append(f"{_title(entry)}: {', '.join(lost)}")
         return
+    if entry["do"] == "commit":
+        _forget_replaced(rebuilt, f"{_title(entry)}: ")
     connection.execute("BEGIN")
     try:
         operations.perform(connection, home, entry)
@@ -128,8 +173,14 @@ def _repeat(
     rebuilt.operations += 1
 
 
+def _forget_replaced(rebuilt: Rebuilt, shard: str) -> None:
+    """What was left out of a shard counts no longer where the shard is committed again."""
+    rebuilt.replaced += [sentence for sentence in rebuilt.left_out if sentence.startswith(shard)]
+    rebuilt.left_out = [sentence for sentence in rebuilt.left_out if not sentence.startswith(shard)]
+
+
 def _lost_files(home: Home, entry: Mapping[str, Any]) -> Iterator[str]:
-    if entry["do"] != "commit":
+    if "files" not in entry:
         return
     for file in operations.shard_files(home, entry):
         if not file.path.is_file():

@@ -14,6 +14,7 @@ from pipeline.paths import Home
 from pipeline.store import commits, flags
 from pipeline.store.commits import RunSummary, ShardFile, StageKey
 from pipeline.store.fork import fork
+from pipeline.store.whole_experiment import remove, restore
 
 # Small tables that are kept up to date row by row, with the columns that name a row.
 PUT_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -46,12 +47,16 @@ def perform(connection: duckdb.DuckDBPyConnection, home: Home, entry: Mapping[st
             flags.put(connection, entry, at)
         case "withdraw_flag":
             flags.withdraw(connection, entry["flag_id"], entry["author"], at)
+        case "remove":
+            remove(connection, entry["experiment"])
+        case "restore":
+            restore(connection, entry["experiment"], shard_files(home, entry))
         case other:
             raise StoreError(f"journal operation {other!r} is unknown to this version; upgrade the package")
 
 
 def shard_files(home: Home, entry: Mapping[str, Any]) -> list[ShardFile]:
-    """The files of a commit entry. ConfigError for a path outside the home."""
+    """The files of a commit or restore entry. ConfigError for a path outside the home."""
     return [
         ShardFile(file["table"], home.absolute(file["path"]), file["path"], file["sha256"], file["rows"])
         for file in entry["files"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ import duckdb
 from pipeline.errors import StoreError
 from pipeline.store.backend import SMALL_BYTES, STALE_AFTER_S, Compacted, Fill
 from pipeline.store.connection import Attach, attached, explained, quoted_path
-from pipeline.store.copying import copy_tables
+from pipeline.store.copying import Copied, copy_tables
 from pipeline.store.lock import file_lock
 from pipeline.store.migrations import upgrade
 
 OPEN_TIMEOUT_S = 60.0
 _REMEDY = "look for a full disk"
+_COMPACT = "compact"
 # With the default storage version, compressed text is silently stored uncompressed.
 _CREATE = "STORAGE_VERSION 'v1.5.0'"
 
@@ -81,7 +83,7 @@ class PlainFile:
     def snapshot_age(self, target: Path) -> float:
         return 0.0 if self.path.stat().st_size <= SMALL_BYTES else STALE_AFTER_S
 
-    def compact(self) -> Compacted:
+    def compact(self, copied: Copied) -> Compacted:
         """See Backend.compact: everyone else waits meanwhile, and there must be as much free disk as rows.
 
         Rows are written in order of experiment and round, so that queries which name them skip the rest.
@@ -89,16 +91,37 @@ class PlainFile:
 
         def fill(connection: duckdb.DuckDBPyConnection) -> None:
             upgrade(connection, self)
-            connection.execute(f"ATTACH {quoted_path(self.path)} AS old (READ_ONLY)")
+            self.attach(connection, "old")
             try:
-                copy_tables(connection, "old", "store")
+                copy_tables(connection, "old", "store", copied=copied)
             finally:
                 connection.execute("DETACH old")
 
-        with file_lock(self.path, write=True):
-            before = self.path.stat().st_size
-            self.write_anew(fill, "compact")
+        with self.still():
+            for left in self.path.parent.glob(f"{self.path.name}.{_COMPACT}*"):
+                left.unlink()  # of one that was killed: we hold the lock, so nobody writes it
+            before, free = self.path.stat().st_size, shutil.disk_usage(self.path.parent).free
+            if free < before:
+                raise StoreError(
+                    f"compacting {self} may need {before >> 20:,} MiB beside it, and {free >> 20:,} MiB are "
+                    f"free on {self.path.parent}; free some, then run again"
+                )
+            self.write_anew(fill, _COMPACT)
             return Compacted(before, self.path.stat().st_size)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """See Backend.still: nobody else has the file, and what a crash left in its log is in it.
+
+        A log that stayed beside a file written anew would make that file unreadable.
+        """
+        with file_lock(self.path, write=True):
+            with attached(_attach(self.path, "READ_WRITE"), self.path.parent) as it, explained(self, _REMEDY):
+                it.execute("CHECKPOINT")
+            yield
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        connection.execute(f"ATTACH {quoted_path(self.path)} AS {name} (READ_ONLY)")
 
     def write_anew(self, fill: Fill, suffix: str) -> None:
         """Replace the file by one that `fill` fills. The caller holds the lock."""

@@ -215,7 +215,17 @@ class Store:
     def withdraw_flag(self, flag_id: str, *, author: str) -> None:
         """Take a flag back; it stays in `flags` with who did so and when. StoreError for an unknown one."""
         _, author, _ = flags.checked(flags.KINDS[0], author, "")
-        self._perform(None, do="withdraw_flag", flag_id=flag_id, author=author)
+        found = self.rows("flag", flag_id=flag_id)
+        experiment = found[0]["experiment"] if found else None
+        self._perform(None, do="withdraw_flag", experiment=experiment, flag_id=flag_id, author=author)
+
+    def remove(self, experiment: str) -> None:
+        """Delete every row of an experiment, and the prompts that only it cites (see store/archive.py)."""
+        self._perform(experiment, do="remove", experiment=experiment)
+
+    def restore(self, experiment: str, files: Sequence[Mapping[str, Any]]) -> None:
+        """Load the rows of an archived experiment from files in the home (see store/archive.py)."""
+        self._perform(experiment, do="restore", experiment=experiment, files=[dict(file) for file in files])
 
     @contextmanager
     def lease(

@@ -18,10 +18,11 @@ from pipeline.store.journal import NAME as JOURNAL
 from pipeline.store.maintenance import compact, deep_check, move, rebuild
 from pipeline.store.migrations import is_current
 from pipeline.store.tables import utc_now
+from tests.cli.test_app import invoke
 from tests.servers import PASSWORD, PASSWORD_VARIABLE, Postgres, postgres
 from tests.store.known_rows import EXPERIMENT, commit_rows, commit_world, rationale
 from tests.store.test_lease import HOLDER, leases, set_lease
-from tests.store.test_maintenance import busy, content
+from tests.store.test_maintenance import QUIET, busy, content
 from tests.store.test_processes import rows_by_commit, start_writer
 
 MADE = datetime(2026, 1, 1)
@@ -75,7 +76,7 @@ def test_ducklake_same_commit_again_loads_nothing_and_other_inputs_supersede(sha
 def test_ducklake_world_in_order_gives_no_offence_and_a_broken_one_does(shared: Store) -> None:
     commit_world(shared)
     assert run_checks(shared, EXPERIMENT) == []
-    assert deep_check(shared, EXPERIMENT) == []
+    assert deep_check(shared, EXPERIMENT, None, QUIET) == []
     with shared.transaction() as connection:
         connection.execute("UPDATE verdicts SET outcome = 'wrong' WHERE rationale_id = 'g1'")
     assert {offence.check for offence in run_checks(shared, EXPERIMENT)} >= {
@@ -91,30 +92,51 @@ def test_ducklake_rows_equal_those_of_a_file_rebuilt_from_its_journal(
     busy(shared)
     lake = content(shared)
     monkeypatch.delenv("STAR_STORE")
-    assert rebuild(shared.home, shared.home.store_path).left_out == []
+    assert rebuild(shared.home, shared.home.store_path, QUIET).left_out == []
     assert content(Store(shared.home)) == lake
 
 
 def test_ducklake_move_takes_every_row_of_a_file_and_refuses_a_full_store(
     world: Store, server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = content(world)
+    before, file = content(world), world.backend
     monkeypatch.setenv("STAR_STORE", server.new_database("moved"))
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     shared = Store(world.home)
     with world.lease("sums", "star run"), pytest.raises(LeaseHeldError, match="star run by process"):
-        move(world.home, shared.backend)
-    rows = move(world.home, shared.backend)
+        move(file, shared.backend, QUIET)
+    rows = move(file, shared.backend, QUIET)
     assert content(shared) == before
     assert rows["rationales"] == len(before["rationales"]) > 0
     assert (
         not world.home.store_path.exists() and world.home.store_path.with_name("star.duckdb.moved").exists()
     )
     with pytest.raises(StoreError, match="nothing to move"):
-        move(world.home, shared.backend)
+        move(file, shared.backend, QUIET)
     world.home.store_path.with_name("star.duckdb.moved").rename(world.home.store_path)
     with pytest.raises(StoreError, match="holds experiments"):
-        move(world.home, shared.backend)
+        move(file, shared.backend, QUIET)
+
+
+def test_ducklake_goes_back_into_a_file_with_every_row_and_stays_as_it_is(
+    world: Store, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, file = content(world), world.backend
+    url = server.new_database("there_and_back")
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    code, told, said = invoke("store", "migrate", url, home=world.home.root)
+    assert (code, "as many as in" in told, "set store.url" in said) == (0, True, True), said
+    assert PASSWORD not in told + said
+    monkeypatch.setenv("STAR_STORE", url)
+    shared = Store(world.home)
+    assert content(shared) == before
+    with shared.lease(EXPERIMENT, "star run"):
+        assert invoke("store", "migrate", "file", home=world.home.root)[0] == 75
+    code, told, _ = invoke("store", "migrate", "file", "--json", home=world.home.root)
+    assert (code, json.loads(told)["rows"]["rationales"]) == (0, len(before["rationales"]))
+    assert content(shared) == before
+    monkeypatch.delenv("STAR_STORE")
+    assert content(Store(world.home)) == before and file.exists()
 
 
 @pytest.mark.slow
@@ -182,7 +204,7 @@ def test_ducklake_compact_keeps_every_row(shared: Store) -> None:
         rows = [rationale(f"{number}-{n}", "p", sample=n) for n in range(200)]
         commit_rows(shared, "generate", 1, {"rationales": rows}, input_digest=f"inputs-{number}")
     before = content(shared)
-    compact(shared)
+    compact(shared, QUIET)
     assert content(shared) == before
     commit_rows(shared, "generate", 2, {"rationales": [rationale("later", "p")]})
 

@@ -9,6 +9,7 @@ from pipeline.paths import Home
 from pipeline.store import Store
 from pipeline.store.maintenance import rebuild
 from tests.store.known_rows import EXPERIMENT
+from tests.store.test_maintenance import QUIET
 
 ALL = "select rationale_id, kind, author, note, withdrawn_by from flags order by created_at"
 
@@ -58,7 +59,7 @@ def test_flags_are_rebuilt_from_the_journal(world: Store, tmp_path: Path) -> Non
     original = world.query_readonly("select * from flags order by all")[1]
     anew = Home(tmp_path / "anew")
     anew.root.mkdir()
-    assert rebuild(world.home, anew.store_path).left_out == []
+    assert rebuild(world.home, anew.store_path, QUIET).left_out == []
     assert Store(anew).query_readonly("select * from flags order by all")[1] == original
 
 

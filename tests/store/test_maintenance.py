@@ -1,17 +1,27 @@
 """A store can be compared with its shard files, made smaller, and built anew: the rebuilt one equals it."""
 
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.errors import LeaseHeldError, StoreError
 from pipeline.paths import Home
+from pipeline.progress import LogProgress
 from pipeline.store import StageKey, Store
 from pipeline.store.journal import NAME as JOURNAL
 from pipeline.store.maintenance import compact, deep_check, rebuild
-from tests.store.known_rows import EXPERIMENT, commit_rows, problem, rationale
+from tests.store.known_rows import EXPERIMENT, commit_rows, problem, rationale, verdict
+
+QUIET = LogProgress(io.StringIO())
 
 
 def content(store: Store) -> dict[str, list[tuple[Any, ...]]]:
@@ -60,7 +70,7 @@ def test_rebuild_from_journal_and_shard_files_equals_the_original(world: Store, 
     busy(world)
     original = content(world)
     world.home.store_path.rename(tmp_path / "damaged.duckdb")
-    rebuilt = rebuild(world.home, world.home.store_path)
+    rebuilt = rebuild(world.home, world.home.store_path, QUIET)
     assert rebuilt.left_out == []
     assert content(Store(world.home)) == original
 
@@ -69,7 +79,7 @@ def test_rebuild_after_a_torn_last_line_goes_on_as_if_it_never_was(world: Store,
     with (world.home.root / JOURNAL).open("a", encoding="utf-8") as lines:
         lines.write('{"do": "commit", "experiment": "su')
     world.put("rounds", [{"experiment": EXPERIMENT, "round": 1, "reason": "after the kill"}])
-    assert rebuild(world.home, tmp_path / "anew.duckdb").left_out == []
+    assert rebuild(world.home, tmp_path / "anew.duckdb", QUIET).left_out == []
     (tmp_path / "anew.duckdb").rename(world.home.store_path)
     assert Store(world.home).rows("round", experiment=EXPERIMENT, round=1)[0]["reason"] == "after the kill"
 
@@ -78,7 +88,7 @@ def test_rebuild_without_a_shard_file_names_it_and_leaves_its_stage_to_do(world:
     path = path_of(world, "training_rows", "select")
     path.unlink()
     world.home.store_path.unlink()
-    rebuilt = rebuild(world.home, world.home.store_path)
+    rebuilt = rebuild(world.home, world.home.store_path, QUIET)
     assert rebuilt.left_out == [
         f"commit experiment sums round 1 stage select shard 0: {world.home.relative(path)} is gone"
     ]
@@ -87,11 +97,25 @@ def test_rebuild_without_a_shard_file_names_it_and_leaves_its_stage_to_do(world:
     assert again.state(StageKey(EXPERIMENT, 1, "generate")).status == "done"
 
 
+def test_rebuild_without_a_file_that_was_written_anew_lacks_nothing_that_counts(world: Store) -> None:
+    again = [verdict("g1", "correct", elapsed_ms=float(number)) for number in range(2)]
+    for row in again:  # the same inputs write the same file again
+        commit_rows(world, "regrade-x", 1, {"verdicts": [{**row, "decides": False}]}, force=True)
+    before = content(world)
+    world.home.store_path.unlink()
+    rebuilt = rebuild(world.home, world.home.store_path, QUIET)
+    assert rebuilt.left_out == []
+    (sentence,) = rebuilt.replaced
+    assert "stage regrade-x shard 0" in sentence and "has other content now" in sentence
+    after = content(Store(world.home))
+    assert [row for row in before["verdicts"] if not row[-1]] == after["verdicts"]
+
+
 def test_rebuild_does_not_overwrite_and_needs_a_journal(world: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="exists; move it away"):
-        rebuild(world.home, world.home.store_path)
+        rebuild(world.home, world.home.store_path, QUIET)
     with pytest.raises(StoreError, match="no journal at"):
-        rebuild(Home(tmp_path / "empty"), tmp_path / "target.duckdb")
+        rebuild(Home(tmp_path / "empty"), tmp_path / "target.duckdb", QUIET)
 
 
 def test_journal_holds_one_line_an_operation_in_order(store: Store) -> None:
@@ -103,8 +127,8 @@ def test_journal_holds_one_line_an_operation_in_order(store: Store) -> None:
 
 def test_deep_check_intact_store_and_its_fork_have_no_offence(world: Store) -> None:
     world.fork(EXPERIMENT, "sums-b", 1)
-    assert deep_check(world, EXPERIMENT) == []
-    assert deep_check(world, "sums-b") == []
+    assert deep_check(world, EXPERIMENT, None, QUIET) == []
+    assert deep_check(world, "sums-b", None, QUIET) == []
 
 
 def test_deep_check_finds_files_that_are_gone_or_changed_and_rows_that_were_edited(world: Store) -> None:
@@ -115,7 +139,8 @@ def test_deep_check_finds_files_that_are_gone_or_changed_and_rows_that_were_edit
         connection.execute("UPDATE training_rows SET completion = ' 8' WHERE rationale_id = 'g1'")
         connection.execute("DELETE FROM prompts WHERE prompt_hash = 'prompt-h2'")
     found = {
-        (offence.check, offence.row["table_name"]): offence.row for offence in deep_check(world, EXPERIMENT)
+        (offence.check, offence.row["table_name"]): offence.row
+        for offence in deep_check(world, EXPERIMENT, None, QUIET)
     }
     assert set(found) == {
         ("shard_file_missing", "rationales"),
@@ -135,9 +160,50 @@ def test_compact_keeps_every_row_and_makes_the_file_smaller(store: Store) -> Non
         ]
         commit_rows(store, "generate", 1, {"rationales": rows}, input_digest=f"inputs-{number}")
     before = content(store)
-    sizes = compact(store)
+    sizes = compact(store, QUIET)
     assert content(store) == before
     assert sizes.after == store.home.store_path.stat().st_size < sizes.before
     assert store.rows("rounds_summary", experiment=EXPERIMENT) == []
     commit_rows(store, "generate", 2, {"rationales": [rationale("later", "p")]})
     assert len(list(store.home.root.glob("star.duckdb*"))) == 2  # the store and its lock
+
+
+def test_compact_after_a_kill_keeps_what_only_the_log_holds(store: Store) -> None:
+    child = os.fork()
+    if child == 0:  # commits without a checkpoint, and dies with the log on disk
+        connection = duckdb.connect(str(store.home.store_path), config={"checkpoint_threshold": "1TB"})
+        connection.execute("INSERT INTO prompts VALUES ('h', 'in the log')")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    compact(store, QUIET)
+    assert content(store)["prompts"] == [("h", "in the log")]
+
+
+def test_compact_that_is_killed_leaves_the_store_as_it_was_and_the_next_removes_the_rest(
+    store: Store,
+) -> None:
+    rows = [rationale(str(n), "p", sample=n, text=f"{n * 7919} is no prime " * 40) for n in range(30_000)]
+    commit_rows(store, "generate", 1, {"rationales": rows})
+    before = content(store)
+    command = [sys.executable, "-m", "pipeline", "--home", str(store.home.root), "store", "compact"]
+    kills = 0
+    for _ in range(20):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not list(store.home.root.glob("star.duckdb.compact*")):
+            time.sleep(0.001)
+        time.sleep(0.01 * kills)
+        process.kill()
+        process.wait()
+        assert content(store) == before
+        kills += bool(list(store.home.root.glob("star.duckdb.compact*")))
+        if kills == 3:
+            break
+    assert kills == 3
+    compact(store, QUIET)
+    assert content(store) == before
+    assert not list(store.home.root.glob("star.duckdb.compact*"))
+
+
+def test_compact_refuses_while_an_experiment_runs(world: Store) -> None:
+    with world.lease(EXPERIMENT, "star run"), pytest.raises(LeaseHeldError, match="star run by process"):
+        compact(world, QUIET)

@@ -1,0 +1,243 @@
+"""An experiment as a folder of its own: out of the store, and put back.
+
+An archive holds `manifest.json`, the experiment's rows of every table (`tables/*.parquet`) and its files at
+the paths that the store knows them by (`files/experiments/...`: shard files, checkpoints, reports, settings).
+It is written beside its place and renamed when everything was read back from it, so a folder of that name is
+whole. Bases that several experiments share stay in the home.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import DataError, StoreError
+from pipeline.identity import canonical_json
+from pipeline.paths import Home, validate_experiment, write_atomically
+from pipeline.progress import Progress
+from pipeline.store import journal
+from pipeline.store.migrations import PRODUCT, code_version
+from pipeline.store.store import Store
+from pipeline.store.tables import sha256_of, utc_now
+from pipeline.store.whole_experiment import tables_of_experiments, write_prompts, write_table
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+# Where a restored experiment keeps its rows: they are loaded from there, and again by a rebuild.
+RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an archive: its path below `files/`, which is the one below the home."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What an archive holds: rows by table, and files."""
+
+    experiment: str
+    rows: Mapping[str, int]
+    files: int
+    bytes: int
+
+
+def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress: Progress) -> Archive:
+    """Write the experiment into the folder `target`, read it back, only then remove it from store and home.
+
+    `keep` leaves it where it is. Raises LeaseHeldError while it runs, and StoreError where `target` holds
+    something, where a fork stands on the experiment's files, or where what was read back differs. Killed in
+    the middle, either the experiment is in the store or the archive is whole.
+    """
+    _check_place(store.home, experiment, target)
+    with store.lease(experiment, "star store archive"):
+        if not keep:
+            _refuse_forked(store, experiment)
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "tables").mkdir(parents=True)
+        tables = _write_tables(store, experiment, partial / "tables", progress)
+        files = _copy_files(store, experiment, partial / "files", progress)
+        manifest = {
+            "product": PRODUCT,
+            "version": __version__,
+            "format": FORMAT,
+            "schema_version": code_version(),
+            "experiment": experiment,
+            "archived_at": utc_now().isoformat(),
+            "tables": tables,
+            "files": [asdict(file) for file in files],
+        }
+        write_atomically(partial / MANIFEST, canonical_json(manifest).encode() + b"\n")
+        os.replace(partial, target)
+        if not keep:
+            store.remove(experiment)
+            shutil.rmtree(store.home.experiment(experiment), ignore_errors=True)
+    return _summary(manifest)
+
+
+def restore(store: Store, folder: Path, progress: Progress) -> Archive:
+    """Put an archived experiment back, under its name. The archive stays.
+
+    Raises DataError where a file of the archive is missing or damaged, StoreError where the store has an
+    experiment of that name, another file lies in the way, or the archive is of a newer version. Killed in the
+    middle, the same call goes on.
+    """
+    manifest = _read_manifest(folder)
+    experiment = validate_experiment(manifest["experiment"])
+    store.migrate()
+    with store.lease(experiment, "star store restore"):
+        if store.rows("experiment", experiment=experiment):
+            raise StoreError(f"experiment {experiment!r} is in the store; archive that one first")
+        stored = [StoredFile(**file) for file in manifest["files"]]
+        with progress.task(f"restore {experiment}", len(stored), "files") as task:
+            for file in stored:
+                _put_back(folder / "files" / file.path, store.home.absolute(file.path), file.sha256)
+                task.advance(1, file.path)
+        loaded = store.home.experiment(experiment) / RESTORED
+        for table in manifest["tables"]:
+            _put_back(folder / table["path"], loaded / f"{table['table']}.parquet", table["sha256"])
+        store.restore(
+            experiment,
+            [
+                {**table, "path": store.home.relative(loaded / f"{table['table']}.parquet")}
+                for table in manifest["tables"]
+            ],
+        )
+    return _summary(manifest)
+
+
+def _check_place(home: Home, experiment: str, target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise StoreError(f"{target} holds something already; name a folder that does not exist yet")
+    if target.resolve().is_relative_to(home.experiment(experiment).resolve()):
+        raise StoreError(f"{target} lies in the folder that is archived; name one elsewhere")
+
+
+def _refuse_forked(store: Store, experiment: str) -> None:
+    """Forks read the shard files where they are, and a rebuilt store has a fork's rows from its source's."""
+    present = {row["experiment"] for row in store.rows("all_experiments")}
+    forks = {row["experiment"] for row in store.rows("experiments_on_files_of", experiment=experiment)}
+    forks |= present & journal.forks_of(store.home.root / journal.NAME, experiment)
+    if forks:
+        raise StoreError(
+            f"experiment {experiment} cannot leave the store: {', '.join(sorted(forks))} was forked from it "
+            f"and stands on its files; archive {'that' if len(forks) == 1 else 'those'} first, or copy it "
+            "with --keep"
+        )
+
+
+def _write_tables(store: Store, experiment: str, folder: Path, progress: Progress) -> list[dict[str, Any]]:
+    with store.reading() as connection:
+        tables = tables_of_experiments(connection)
+    written = []
+    with progress.task(f"rows of {experiment}", len(tables) + 1, "tables") as task:
+        for table in tables:  # each under a lock of its own, so that others can commit in between
+            with store.reading() as connection:
+                written.append(write_table(connection, table, experiment, folder / f"{table}.parquet"))
+            task.advance(1, table)
+        prompts = [path for path in _committed(store, experiment, "prompts") if path.is_file()]
+        with store.reading() as connection:
+            written.append(write_prompts(connection, experiment, prompts, folder / "prompts.parquet"))
+        task.advance(1, "prompts")
+    return [
+        {"table": file.table, "path": f"tables/{file.path.name}", "sha256": file.sha256, "rows": file.rows}
+        for file in written
+    ]
+
+
+def _copy_files(store: Store, experiment: str, folder: Path, progress: Progress) -> list[StoredFile]:
+    sources = _files_of(store, experiment)
+    copied = []
+    with progress.task(f"files of {experiment}", len(sources), "files") as task:
+        for source in sources:
+            stored = store.home.relative(source)
+            sha256, size = _copy(source, folder / stored)
+            copied.append(StoredFile(stored, sha256, size))
+            task.advance(1, stored)
+    return copied
+
+
+def _files_of(store: Store, experiment: str) -> Sequence[Path]:
+    """Files in the experiment's folder, and the shard files elsewhere that a fork stands on."""
+    own = store.home.experiment(experiment)
+    files = {path for path in own.rglob("*") if path.is_file() and not path.is_relative_to(own / RESTORED)}
+    return sorted(files.union(path for path in _committed(store, experiment) if path.is_file()))
+
+
+def _committed(store: Store, experiment: str, table: str | None = None) -> Iterator[Path]:
+    for row in store.rows("committed_files", experiment=experiment):
+        if table in (None, row["table_name"]):
+            yield store.home.absolute(row["path"])
+
+
+def _put_back(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file of the archive to its place, where it may lie already. DataError where it is damaged."""
+    if not source.is_file():
+        raise DataError(f"the archive lacks {source}; nothing was put into the store")
+    if target.exists():
+        if sha256_of(target) != sha256:
+            raise StoreError(f"{target} is in the way and has other content; move it away, then run again")
+        return
+    partial = target.with_name(f"{target.name}.partial")
+    found, _ = _copy(source, partial)
+    if found != sha256:
+        partial.unlink()
+        raise DataError(
+            f"{source} is damaged: its SHA-256 is {found[:12]}, the manifest says {sha256[:12]}; nothing was "
+            "put into the store: take another copy of the archive"
+        )
+    os.replace(partial, target)
+
+
+def _copy(source: Path, target: Path) -> tuple[str, int]:
+    """SHA-256 and bytes of a file whose copy is on disk, and was read back from there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    running, size = hashlib.sha256(), 0
+    with source.open("rb") as read, target.open("wb") as write:
+        while chunk := read.read(1 << 20):
+            running.update(chunk)
+            size += write.write(chunk)
+        write.flush()
+        os.fsync(write.fileno())
+    if sha256_of(target) != running.hexdigest():
+        raise StoreError(f"{target} does not read back as {source}; look at the disk, then run again")
+    return running.hexdigest(), size
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} is no archive: it has no {MANIFEST}; see `star store archive`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if manifest.get("product") != PRODUCT or manifest.get("format", 0) > FORMAT:
+        raise DataError(
+            f"{path} is not of an archive that {PRODUCT} {__version__} knows; upgrade the package"
+        )
+    if manifest["schema_version"] > code_version():
+        raise StoreError(
+            f"{folder} was archived by {PRODUCT} {manifest['version']} with schema version "
+            f"{manifest['schema_version']}, this code knows up to {code_version()}; upgrade the package"
+        )
+    return manifest
+
+
+def _summary(manifest: Mapping[str, Any]) -> Archive:
+    rows = {table["table"]: table["rows"] for table in manifest["tables"]}
+    return Archive(
+        manifest["experiment"], rows, len(manifest["files"]), sum(file["bytes"] for file in manifest["files"])
+    )
