@@ -85,9 +85,9 @@ def rebuild(home: Home, target: Path, progress: Progress) -> Rebuilt:
     """Build a store in a DuckDB file at `target`, where none is, from the journal and the shard files.
 
     A commit whose file is gone or was written anew since (`--force`) is left out and named; where it was
-    current, its stage is simply not done, and `star run` does it again. What was archived since is passed over. Leases are
-    not rebuilt. Raises StoreError where there is no journal, or a file at `target`. Killed in the middle, it
-    leaves nothing at `target`.
+    current, its stage is simply not done, and `star run` does it again. What was archived since is passed
+    over. Leases are not rebuilt. Raises StoreError where there is no journal, or a file at `target`. Killed
+    in the middle, it leaves nothing at `target`.
     """
     source = home.root / journal.NAME
     if not source.is_file():

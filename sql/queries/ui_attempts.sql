@@ -1,17 +1,6 @@
 -- grain: attempt of $experiment that fits the filter and has $text in it, newest round first
--- $round to $flagged narrow it down; null: all. $grader: its verdict is meant by $outcome and $reason, else the deciding one
-with graded as (
-    select distinct rationale_id
-    from verdicts
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and not superseded
-        and case when $grader is null then decides else grader = $grader end
-        and ($outcome is null or outcome = $outcome)
-        and ($reason is null or reason = $reason)
-),
-
-final as (
+-- $round to $flagged narrow it down as in judged_attempts_fitting; null: all
+with final as (
     select
         attempts.rationale_id,
         attempts.round,
@@ -37,23 +26,13 @@ final as (
         attempts.fate_detail,
         attempts.flagged,
         attempts.model_hash
-    from attempt_fates as attempts
+    from judged_attempts_fitting(
+        $experiment, $round, $origin, $split, $problem, $min_tokens, $max_tokens,
+        $outcome, $reason, $grader, $fate, $flagged
+    ) as attempts
     left join current_problems
         on current_problems.experiment = $experiment and current_problems.problem_id = attempts.problem_id
-    where attempts.experiment = $experiment
-        and ($round is null or attempts.round = $round)
-        and ($origin is null or attempts.origin = $origin)
-        and ($split is null or attempts.split = $split)
-        and ($problem is null or starts_with(attempts.problem_id, $problem))
-        and ($fate is null or attempts.fate = $fate)
-        and ($min_tokens is null or attempts.completion_tokens >= $min_tokens)
-        and ($max_tokens is null or attempts.completion_tokens <= $max_tokens)
-        and (not $flagged or attempts.flagged is not null)
-        and (
-            ($grader is null and $outcome is null and $reason is null)
-            or attempts.rationale_id in (select rationale_id from graded)
-        )
-        and ($text is null or contains(lower(attempts.text), lower($text)))
+    where $text is null or contains(lower(attempts.text), lower($text))
 )
 
 select * from final

@@ -1,34 +1,8 @@
 -- grain: attempt of $experiment that fits a filter which asks for verdicts, fates or flags too; newest round first
--- null: all. $grader: its verdict is meant by $outcome and $reason, else the deciding one
-with graded as (
-    select distinct rationale_id
-    from verdicts
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and not superseded
-        and case when $grader is null then decides else grader = $grader end
-        and ($outcome is null or outcome = $outcome)
-        and ($reason is null or reason = $reason)
-),
-
-final as (
-    select rationale_id, round
-    from attempt_fates
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and ($origin is null or origin = $origin)
-        and ($split is null or split = $split)
-        and ($problem is null or starts_with(problem_id, $problem))
-        and ($fate is null or fate = $fate)
-        and ($min_tokens is null or completion_tokens >= $min_tokens)
-        and ($max_tokens is null or completion_tokens <= $max_tokens)
-        and (not $flagged or flagged is not null)
-        and (
-            ($grader is null and $outcome is null and $reason is null)
-            or rationale_id in (select rationale_id from graded)
-        )
-    order by round desc, origin, problem_id, prompt_style, purpose, sample, rationale_id
-    limit $limit offset $offset
+select rationale_id, round
+from judged_attempts_fitting(
+    $experiment, $round, $origin, $split, $problem, $min_tokens, $max_tokens,
+    $outcome, $reason, $grader, $fate, $flagged
 )
-
-select * from final
+order by round desc, origin, problem_id, prompt_style, purpose, sample, rationale_id
+limit $limit offset $offset

@@ -1,33 +1,12 @@
 -- grain: attempt of one part of $experiment that fits the filter of ui_attempts and has $text in it, in order of its id
 -- a part: the attempts of round $round at every $parts-th problem; $after: the id to go on behind
-with graded as (
-    select distinct rationale_id
-    from verdicts
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and not superseded
-        and case when $grader is null then decides else grader = $grader end
-        and ($outcome is null or outcome = $outcome)
-        and ($reason is null or reason = $reason)
-),
-
-found as (
+with found as (
     select rationale_id
-    from attempt_fates
-    where experiment = $experiment
-        and ($round is null or round = $round)
-        and ($origin is null or origin = $origin)
-        and ($split is null or split = $split)
-        and ($problem is null or starts_with(problem_id, $problem))
-        and ($fate is null or fate = $fate)
-        and ($min_tokens is null or completion_tokens >= $min_tokens)
-        and ($max_tokens is null or completion_tokens <= $max_tokens)
-        and (not $flagged or flagged is not null)
-        and (
-            ($grader is null and $outcome is null and $reason is null)
-            or rationale_id in (select rationale_id from graded)
-        )
-        and hash(problem_id) % $parts = $part
+    from judged_attempts_fitting(
+        $experiment, $round, $origin, $split, $problem, $min_tokens, $max_tokens,
+        $outcome, $reason, $grader, $fate, $flagged
+    )
+    where hash(problem_id) % $parts = $part
         and rationale_id > $after
         and contains(lower(text), lower($text))
     order by rationale_id

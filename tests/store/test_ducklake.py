@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError, LeaseHeldError, StoreError
+from pipeline.errors import ConfigError, DataError, LeaseHeldError, StoreError
 from pipeline.paths import Home
 from pipeline.store import StageKey, Store, ducklake
 from pipeline.store.checks import run_checks
@@ -194,7 +194,7 @@ def test_ducklake_snapshot_is_a_file_of_one_moment_taken_anew_after_a_commit(sha
     assert shared.snapshot(max_age_s=3600).stat().st_ino == first
     assert shared.query_readonly(query)[1] == [(before[0] + 1,)]
     assert shared.snapshot().stat().st_ino != first
-    with pytest.raises(StoreError, match="query failed"):
+    with pytest.raises(DataError, match="query failed"):
         shared.query_readonly("DELETE FROM problems")
     assert not list(shared.home.root.glob("star.snapshot.duckdb?*"))
 
