@@ -63,8 +63,8 @@ def search(root: Path) -> tuple[float, float, str]:
             first, text = next(pieces)
             parts = [text, *(text for _, text in pieces)]
         ended = time.monotonic() - started
-    told = re.search(r'id="end"[^>]*>([^<]*)<', "".join(parts))
-    return first, ended, " ".join(told[1].split()) if told else "nothing"
+    told = re.search(r'id="end"[^>]*>(.*?)</li>', "".join(parts), re.DOTALL)
+    return first, ended, " ".join(re.sub(r"<[^>]*>", "", told[1]).split()) if told else "nothing"
 
 
 def _timed(pieces: Iterator[str], started: float) -> Iterator[tuple[float, str]]:

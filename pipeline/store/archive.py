@@ -83,7 +83,8 @@ def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress
         os.replace(partial, target)
         if not keep:
             store.remove(experiment)
-            shutil.rmtree(store.home.experiment(experiment), ignore_errors=True)
+            if (folder := store.home.experiment(experiment)).exists():
+                shutil.rmtree(folder)
     return _summary(manifest)
 
 

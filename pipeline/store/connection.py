@@ -135,7 +135,8 @@ def _open_instance(scratch: Path) -> duckdb.DuckDBPyConnection:
         _instance = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
         _instance.execute("SET enable_progress_bar = false")
         # Of its own: DuckDB numbers the files it spills to, and processes and hosts share the home.
-        folder = scratch / "tmp" / f"duckdb-{socket.gethostname()}-{os.getpid()}"
+        # In a folder that exists: DuckDB makes one when it first spills, but not the one above it.
+        folder = scratch / f".spill-{socket.gethostname()}-{os.getpid()}"
         _instance.execute("SET temp_directory = $folder", {"folder": str(folder)})
     return _instance
 

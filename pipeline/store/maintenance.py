@@ -43,7 +43,6 @@ def compact(store: Store, progress: Progress) -> Compacted:
 
     LeaseHeldError while an experiment runs: its stages would have to wait.
     """
-    store.migrate()
     with store.reading() as connection:
         for row in queries.fetch(connection, queries.query_text("leases"), {}):
             lease.refuse_living(row)

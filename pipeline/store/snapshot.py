@@ -19,15 +19,14 @@ from pipeline.store.connection import MEMORY_LIMIT, cancelled_when_interrupted
 def open_snapshot(snapshot: Path) -> duckdb.DuckDBPyConnection:
     """A connection to a snapshot: read-only, no files, no network, no settings."""
     try:
-        return duckdb.connect(
+        connection = duckdb.connect(
             str(snapshot),
             read_only=True,
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "enable_external_access": False,
-                "lock_configuration": True,
-            },
+            config={"memory_limit": MEMORY_LIMIT, "enable_external_access": False},
         )
+        connection.execute("SET enable_progress_bar = false")  # it would stand in logs and between rows
+        connection.execute("SET lock_configuration = true")
+        return connection
     except duckdb.Error as error:
         raise StoreError(f"snapshot {snapshot} cannot be opened: {error}") from None
 

@@ -76,7 +76,7 @@ def problems(request: Request, experiment: str) -> HTMLResponse:
     if state not in (None, *STATES):
         raise ConfigError(f"state {state!r}: expected one of {', '.join(STATES)}")
     page = max(1, number(request.query_params, "page") or 1)
-    rows = site.rows(
+    rows = site.summary(
         "ui_problems",
         experiment=experiment,
         state=state,

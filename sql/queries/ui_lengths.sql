@@ -6,7 +6,7 @@ select
     quantile_cont(completion_tokens, 0.1) as p10,
     median(completion_tokens) as median,
     quantile_cont(completion_tokens, 0.9) as p90
-from current_rationales
-where experiment = $experiment and purpose = 'training'
+from rationales
+where experiment = $experiment and purpose = 'training' and not superseded
 group by round, origin
 order by round, origin

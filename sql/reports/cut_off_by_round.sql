@@ -13,8 +13,8 @@ with final as (
         count(*) filter (finish_reason = 'length') as cut_off,
         count(*) filter (finish_reason = 'prompt_too_long') as prompt_too_long,
         count(*) filter (finish_reason = 'length') / count(*) as cut_off_share
-    from current_rationales
-    where experiment = $experiment
+    from rationales
+    where experiment = $experiment and not superseded
     group by round, purpose, origin, prompt_style
 )
 

@@ -26,8 +26,8 @@ by_problem as (
 
 attempted as (
     select problem_id, count(distinct round) as rounds
-    from current_rationales
-    where experiment = $experiment and purpose = 'training'
+    from rationales
+    where experiment = $experiment and purpose = 'training' and not superseded
     group by problem_id
 ),
 

@@ -7,7 +7,7 @@ with fates as (
             when kept.rationale_id is not null then 'kept'
             else coalesce(current_rejections.reason, 'pending')
         end as fate
-    from current_rationales as attempts
+    from rationales as attempts
     left join current_training_rows as kept
         on kept.experiment = attempts.experiment
         and kept.round = attempts.round
@@ -16,7 +16,7 @@ with fates as (
         on current_rejections.experiment = attempts.experiment
         and current_rejections.round = attempts.round
         and current_rejections.rationale_id = attempts.rationale_id
-    where attempts.experiment = $experiment and attempts.purpose = 'training'
+    where attempts.experiment = $experiment and attempts.purpose = 'training' and not attempts.superseded
 ),
 
 final as (

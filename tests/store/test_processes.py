@@ -85,6 +85,24 @@ def test_forked_child_of_a_process_that_used_the_store_commits_and_exits(store: 
     assert rows_by_commit(store) == [(0, 1, 1), (0, 2, 1)]
 
 
+def test_query_that_outgrows_memory_spills_in_a_home_without_any_folder_yet(store: Store) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipeline.paths import Home; from pipeline.store import Store\n"
+        "with Store(Home(Path(sys.argv[1]))).reading() as connection:\n"
+        "    query = 'select sum(i) from (select * from range(1_500_000) t(i) order by hash(i) offset 1)'\n"
+        "    print(connection.execute(query).fetchone()[0] > 0, end='')"
+    )
+    before = sorted(store.home.root.iterdir())
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(store.home.root)],
+        env={**os.environ, "STAR_STORE_MEMORY": "48MB"},
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout == "True", told.stderr
+    assert sorted(store.home.root.iterdir()) == before
+
+
 def test_store_held_by_a_program_that_bypasses_the_lock_is_waited_for(store: Store) -> None:
     code = (
         "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(1)"

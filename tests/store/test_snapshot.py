@@ -20,6 +20,11 @@ def test_query_readonly_makes_the_snapshot_and_refreshes_it_after_a_commit(store
     assert store.query_readonly("SELECT $x + 1 AS y", {"x": 1}) == (["y"], [(2,)])
 
 
+def test_query_on_a_snapshot_draws_no_progress_bar_of_its_own(store: Store) -> None:
+    shown = "SELECT current_setting('enable_progress_bar') AS bar"
+    assert store.query_readonly(shown) == (["bar"], [(False,)])
+
+
 def test_snapshot_that_is_current_or_young_is_not_copied_again(store: Store) -> None:
     first = store.snapshot().stat().st_ino
     assert store.snapshot().stat().st_ino == first
