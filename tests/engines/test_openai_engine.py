@@ -202,7 +202,7 @@ def test_openai_slow_answer_is_a_timeout_and_halves_what_is_on_its_way(
     opened = engine(tokenizer_folder, server, {"timeout_s": 0.5}, batch_size=8)
     run_all(opened, REQUESTS[:8], SAMPLING)
     assert opened._pace.limit < 8
-    assert len(server.asked) == 16
+    assert min(map(server.asked_for, server.asked)) >= 2
 
 
 def test_openai_sends_more_at_once_while_the_server_keeps_up_but_never_more_than_asked_for(
