@@ -28,7 +28,9 @@ def test_model_exported_is_the_checkpoint_with_tokenizer_and_lineage(home: Home,
 
     store = Store(home)
     told = star(
-        "export", NAME, "--what", "model", "--round", "best", "--to", str(tmp_path / "out"), home=home.root
+        *("export", NAME, "--what", "model", "--round", "best"),
+        *("--to", str(tmp_path / "out"), "--licence", "mit"),
+        home=home.root,
     )
     assert told.returncode == 0, told.stderr
     best = best_round(store, NAME)
@@ -41,7 +43,8 @@ def test_model_exported_is_the_checkpoint_with_tokenizer_and_lineage(home: Home,
     assert lineage["checkpoints"][-1]["training_set_digest"] == recorded["training_set_digest"]
     assert lineage["base_hash"] == recorded["base_hash"]
     card = (tmp_path / "out" / "README.md").read_text()
-    assert yaml.safe_load(card.split("---\n")[1])["library_name"] == "transformers"
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert (front["library_name"], front["license"]) == ("transformers", "mit")
     assert "50.0% [15.0%, 85.0%]" in card
 
 
