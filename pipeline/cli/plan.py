@@ -170,9 +170,7 @@ def _print_notes(pilot: Pilot, measured: Measured, planned: Plan, advice: Sequen
             if nothing
             else "its checkpoint was there already (--again runs the pilot anew)"
         )
-        say(
-            f"training: no step could be timed, since {why}; its time is left out of time, GPU hours and money"
-        )
+        say(f"training: no step could be timed, since {why}; it is left out of time, GPU hours and money")
     say(f"look into the pilot: star --home {pilot.home.root} show {pilot.experiment}")
     if not measured.solved:
         say(

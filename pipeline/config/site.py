@@ -146,7 +146,7 @@ class StoreSite(Section):
 
 
 class PricesSite(Section):
-    """What compute costs, for `star plan` and for the cost columns of reports, which show none without a price."""
+    """What compute costs, for `star plan` and the cost columns of reports; without a price they show none."""
 
     gpu_hour: float | None = option(None, ge=0)
     """Price of one GPU for one hour."""
