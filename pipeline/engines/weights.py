@@ -53,6 +53,7 @@ def resolve_tokenizer(base: str, revision: str | None) -> Path:
 
 
 def _download(base: str, revision: str | None, *, weights: bool = True) -> Path:
+    import httpx2
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -62,7 +63,14 @@ def _download(base: str, revision: str | None, *, weights: bool = True) -> Path:
     option = f" --revision {revision}" if revision else ""
     try:
         return Path(snapshot_download(base, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError, ValueError) as error:
+    except (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        HFValidationError,
+        httpx2.HTTPError,
+        OSError,
+        ValueError,
+    ) as error:
         offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
         why = "HF_HUB_OFFLINE is set" if offline else "the hub did not give it"
         raise ModelLoadError(
