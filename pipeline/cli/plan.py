@@ -164,9 +164,11 @@ def _print_notes(pilot: Pilot, measured: Measured, planned: Plan, advice: Sequen
     for assumption in ASSUMPTIONS:
         say(f"assumed: {assumption}")
     if not planned.training_measured:
+        nothing = not measured.count("kept") and not measured.imported
+        why = "nothing was kept" if nothing else "its checkpoint was there already (--again tries anew)"
         say(
-            "training: nothing was kept, so no step could be timed; training time is left out of time, "
-            "GPU hours and money"
+            f"training: no step could be timed, since {why}; "
+            "its time is left out of time, GPU hours and money"
         )
     say(f"look into the pilot: star --home {pilot.home.root} show {pilot.experiment}")
     if not measured.solved:

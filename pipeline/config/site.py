@@ -146,7 +146,7 @@ class StoreSite(Section):
 
 
 class PricesSite(Section):
-    """What compute costs, for the cost columns of reports."""
+    """What compute costs, for the cost columns of reports and for `star plan`."""
 
     gpu_hour: float | None = option(None, ge=0)
     """Price of one GPU for one hour; None: costs are not shown."""
