@@ -165,12 +165,11 @@ def _print_notes(pilot: Pilot, measured: Measured, planned: Plan, advice: Sequen
         say(f"assumed: {assumption}")
     if not planned.training_measured:
         nothing = not measured.count("kept") and not measured.imported
-        why = (
-            "nothing was kept"
-            if nothing
-            else "its checkpoint was there already (--again runs the pilot anew)"
+        why = "nothing was kept" if nothing else "its checkpoint was there already (--again tries anew)"
+        say(
+            f"training: no step could be timed, since {why}; "
+            "its time is left out of time, GPU hours and money"
         )
-        say(f"training: no step could be timed, since {why}; it is left out of time, GPU hours and money")
     say(f"look into the pilot: star --home {pilot.home.root} show {pilot.experiment}")
     if not measured.solved:
         say(
