@@ -29,7 +29,7 @@ export OMP_NUM_THREADS ?= 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-demo ## bootstrap a small model on this machine: six rounds, a report with plots (10 minutes)
+demo: setup-demo ## bootstrap a small model on this machine: six rounds, a report with plots (5 minutes after set-up on an idle CPU)
 	@$(STAR) demo $(ARGS)
 
 demo-ablation: setup-demo ## the demo beside: no rationalization, and no filter

@@ -106,7 +106,9 @@ def config(
         False, "--schema", help="Every field with its documentation, default and bounds instead."
     ),
     site: bool = typer.Option(
-        False, "--site", help="The site's settings instead: Airflow and prices; with --schema, their fields."
+        False,
+        "--site",
+        help="The site's settings instead: Airflow, store and prices; with --schema, their fields.",
     ),
     json: bool = typer.Option(False, "--json", help="JSON on stdout; with --schema a JSON schema."),
 ) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pipeline.store import Store
 
 
+_SHOWN = 20
+"""Names listed in an error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options before the command."""
@@ -48,8 +52,11 @@ def known_experiment(store: Store, name: str) -> str:
     validate_experiment(name)
     names = [str(row["experiment"]) for row in store.rows("all_experiments")]
     if name not in names:
+        more = f" and {len(names) - _SHOWN} more (star status)" if len(names) > _SHOWN else ""
         there = (
-            f"there are: {', '.join(names[:20])}" if names else "it has none yet; start one: star run CONFIG"
+            f"there are: {', '.join(names[:_SHOWN])}{more}"
+            if names
+            else "it has none yet; start one: star run CONFIG"
         )
         raise NotReadyError(f"experiment {name!r} is not in the store {store}; {there}")
     return name

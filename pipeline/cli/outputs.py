@@ -101,8 +101,9 @@ def export(
     experiment: str = typer.Argument(help="Name of the experiment."),
     what: What = typer.Option(
         ...,
-        help="Training rows of a round; preference pairs of a kept and a wrong text of one problem; the "
-        "train problems with their answers; all attempts with verdicts and flags; or a model.",
+        metavar="WHAT",
+        help="training: rows of a round; preferences: pairs of a kept and a wrong text of one problem; "
+        "problems: train problems with answers; rationales: all attempts with verdicts and flags; model.",
     ),
     to: Path = typer.Option(..., metavar="DIR", help="Folder to write; must not hold anything yet."),
     round_: str | None = typer.Option(

@@ -32,7 +32,9 @@ def register(app: typer.Typer) -> None:
 def regrade(
     ctx: typer.Context,
     experiment: str = typer.Argument(help="Name of the experiment."),
-    grader: Path = typer.Option(..., "--grader", metavar="FILE", help="YAML of a grader, e.g. `type: math`."),
+    grader: Path = typer.Option(
+        ..., "--grader", metavar="FILE", help="YAML of a grader, or a config: its verify.grader."
+    ),
     round_: int | None = typer.Option(None, "--round", min=0, help="Only this round."),
     flips: int = typer.Option(10, min=0, help="Flipped verdicts shown per round."),
     json: bool = typer.Option(False, "--json", help="Every flip as JSON on stdout."),

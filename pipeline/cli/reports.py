@@ -46,13 +46,13 @@ def reports(
     if name is None:
         _list(json or form is Format.JSON)
         return
+    report = report_named(name)
     if experiment is None:
         raise typer.BadParameter(
             f"of which experiment? star reports {name} EXPERIMENT", param_hint="EXPERIMENT"
         )
     form = Format.JSON if json else form
     check_target(form, out)
-    report = report_named(name)
     store = store_of(ctx)
     given = {"experiment": known_experiment(store, experiment), "round": round_, "gpu_hour": gpu_hour}
     for price, value in load_site(home_of(ctx)).config.prices.parameters.items():

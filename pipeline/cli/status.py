@@ -109,11 +109,18 @@ def _all_cells(row: Row) -> list[Any]:
     return [
         row["experiment"],
         row["state"],
-        "" if row["rounds"] is None else f"{done}/{row['rounds']}",
+        _rounds_cell(row["state"], done, row["rounds"]),
         accuracy,
         minutes,
         last,
     ]
+
+
+def _rounds_cell(state: str, done: int, asked: int | None) -> str:
+    """Rounds that are done; of how many, where there are more to go."""
+    if asked is None:
+        return ""
+    return str(done) if state == "finished" else f"{done}/{asked}"
 
 
 def _experiment_state(row: Row, lease: Row | None) -> str:
@@ -156,6 +163,11 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
     print_table(ROUND_COLUMNS, [round_cells(row) for row in rounds], title=experiment, right=right)
     print()
     _print_stages(stages, shown)
+    if any(stage["state"] == "stale" for stage in stages):
+        say(
+            "stale: done with other inputs (config, flags, model or version) than today's; "
+            f"star run {experiment} does it again"
+        )
     for row in [row for row in rounds if row["decision"]][-1:]:
         print(f"\nround {row['round']}: {row['decision']}: {clean(row['reason'])}")
     for lease in leases:

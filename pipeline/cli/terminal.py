@@ -66,7 +66,8 @@ def print_table(
 ) -> None:
     """A table on stdout; columns named in `right` are right-aligned. Cells are cleaned.
 
-    `paged`: on a terminal through the pager (PAGER, else less, which leaves at once where all fits).
+    `paged`: on a terminal through the pager (PAGER, else less, which leaves at once where all fits, and
+    scrolls sideways), so that rows are not folded.
     """
     from rich.table import Table
     from rich.text import Text
@@ -77,10 +78,10 @@ def print_table(
     for row in rows:
         table.add_row(*(cell_text(value) for value in row))
     wide = console()
-    if not wide.is_terminal:
+    if paged or not wide.is_terminal:
         wide.width = 10_000  # a pipe has no width: rows are not folded
     if paged and wide.is_terminal:
-        os.environ.setdefault("LESS", "FRX")  # as git has it
+        os.environ.setdefault("LESS", "FRXS")  # as git has it, and lines are not wrapped
         with wide.pager():
             wide.print(table)
         return

@@ -97,7 +97,7 @@ class EngineConfig(Section):
     that `endpoint` describes. `scripted` replays the texts of `script` (for tests of what is not the model);
     its rows say so."""
 
-    endpoint: EndpointConfig | None = option(None)
+    endpoint: EndpointConfig | None = option(None, later=True)
     """The server of `openai`."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto")

@@ -104,6 +104,7 @@ def deciding_content(value: Any) -> Any:
             name: deciding_content(getattr(value, name))
             for name in kind.model_fields
             if not has_mark(kind, name, "execution")
+            and not (has_mark(kind, name, "later") and getattr(value, name) is None)
         }
     if isinstance(value, Mapping):
         return {str(name): deciding_content(item) for name, item in value.items()}
@@ -205,7 +206,12 @@ def _explain(error: dict[str, Any], kind: type[BaseModel]) -> str:
     return f"{key}: {message} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
 
 
-_PLAIN_WORDS = {"tuple_type": "expected a list, such as [a, b]"}
+_SECTION = "a section with fields of its own, not a value; `star config --schema` names them"
+_PLAIN_WORDS = {
+    "tuple_type": "expected a list, such as [a, b]",
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+}
 """Where pydantic's message speaks of Python instead of YAML."""
 
 

@@ -16,15 +16,21 @@ class Section(BaseModel):
 
 
 def option(
-    default: Any = ..., *, execution: bool = False, triggerable: bool = False, **constraints: Any
+    default: Any = ...,
+    *,
+    execution: bool = False,
+    triggerable: bool = False,
+    later: bool = False,
+    **constraints: Any,
 ) -> Any:
     """A pydantic field with this project's marks.
 
     `execution`: how the work is done, not what comes out (device, batch size, paths): outside the digests.
     `triggerable`: may be set from the trigger form, that is by people who may start runs but not edit
-    configs.
+    configs. `later`: joined after digests were recorded, so it is outside them while it is None, and what was
+    done before stays done.
     """
-    marks: dict[str, Any] = {"execution": execution, "triggerable": triggerable}
+    marks: dict[str, Any] = {"execution": execution, "triggerable": triggerable, "later": later}
     if "default_factory" in constraints:
         return Field(json_schema_extra=marks, **constraints)
     return Field(default, json_schema_extra=marks, **constraints)

@@ -53,9 +53,14 @@ def _decide(ctx: StageContext) -> tuple[str, str]:
     if stopped:
         return STOP, stopped
     if ctx.round >= ctx.rounds:
-        done = "the one round is" if ctx.rounds == 1 else f"all {ctx.rounds} rounds are"
-        return STOP, f"{done} done{_gain(ctx)}"
+        return STOP, f"{_all_done(ctx.rounds)}{_gain(ctx)}"
     return GO_ON, f"{ctx.rounds - ctx.round} of {ctx.rounds} rounds left{_gain(ctx)}"
+
+
+def _all_done(rounds: int) -> str:
+    if rounds == 0:
+        return "no round was asked for"
+    return "the one round is done" if rounds == 1 else f"all {rounds} rounds are done"
 
 
 def _nothing_kept(ctx: StageContext) -> str | None:

@@ -132,10 +132,10 @@ def _refuse_forked(store: Store, experiment: str) -> None:
     forks = {row["experiment"] for row in store.rows("experiments_on_files_of", experiment=experiment)}
     forks |= present & journal.forks_of(store.home.root / journal.NAME, experiment)
     if forks:
+        stand = "was forked from it and stands" if len(forks) == 1 else "were forked from it and stand"
         raise StoreError(
-            f"experiment {experiment} cannot leave the store: {', '.join(sorted(forks))} was forked from it "
-            f"and stands on its files; archive {'that' if len(forks) == 1 else 'those'} first, or copy it "
-            "with --keep"
+            f"experiment {experiment} cannot leave the store: {', '.join(sorted(forks))} {stand} on its "
+            f"files; archive {'that' if len(forks) == 1 else 'those'} first, or copy it with --keep"
         )
 
 

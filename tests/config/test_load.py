@@ -95,6 +95,7 @@ def test_load_data_dir_is_the_files_folder_or_what_is_set(config_file: Path, tmp
         ("problems.sources.train.fields.anwser=x", r"fields\.anwser: unknown key; did you mean 'answer'"),
         ("prompts.few_shot=[{answr: q}]", r"prompts\.few_shot\.0\.answr: unknown key; did you mean 'ans"),
         ("generate.samples=0", r"generate\.samples: .+greater than or equal to 1.+value 0"),
+        ("rationalize=off", r"rationalize: a section with fields of its own, not a value.+value False"),
         ("generate.samples=4", r"generate\.samples is 4 at temperature 0"),
         ("rationalize.samples=4", r"rationalize\.samples is 4 at temperature 0"),
         ("model.base=tiny", r"model\.base is 'tiny' exactly when model\.tiny describes it"),
@@ -165,6 +166,13 @@ def test_stage_config_leaves_execution_settings_out(config_file: Path) -> None:
     keys = ["engine", "train", "verify", "problems", "prompts", "generate", "seed"]
     assert stage_config(one, keys) == stage_config(other, keys)
     assert "device" not in stage_config(one, ["engine"])["engine"]
+
+
+def test_stage_config_of_a_field_that_joined_later_is_the_old_one_until_it_is_set(config_file: Path) -> None:
+    before = load_config(config_file).config
+    assert "endpoint" not in stage_config(before, ["engine"])["engine"]
+    asked = load_config(config_file, ["engine.kind=openai", "engine.endpoint={serve: true}"]).config
+    assert stage_config(asked, ["engine"])["engine"]["endpoint"]["serve"] is True
 
 
 def test_stage_config_holds_what_decides_the_result(config_file: Path) -> None:
