@@ -85,8 +85,8 @@ def rebuild(home: Home, target: Path, progress: Progress) -> Rebuilt:
 
     A commit whose file is gone or was written anew since (`--force`) is left out and named; where it was
     current, its stage is simply not done, and `star run` does it again. What was archived since is passed
-    over. Leases are not rebuilt. Raises StoreError where there is no journal, or a file at `target`. Killed
-    in the middle, it leaves nothing at `target`.
+    over. Leases are not rebuilt. Raises StoreError where there is no journal, or a file or the log of one at
+    `target`. Killed in the middle, it leaves nothing at `target`.
     """
     source = home.root / journal.NAME
     if not source.is_file():

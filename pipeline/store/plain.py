@@ -42,9 +42,16 @@ class PlainFile:
         return self.path.exists()
 
     def create(self, fill: Fill) -> None:
+        """See Backend.create. StoreError where the write-ahead log of a file that is gone was left."""
         with file_lock(self.path, write=True):
-            if not self.path.exists():
-                self.write_anew(fill, "new")
+            if self.path.exists():
+                return
+            if (log := _log_of(self.path)).exists():
+                raise StoreError(
+                    f"{self.path} is gone, but its write-ahead log {log} is there, with which a new file could "
+                    "not be opened: put the two together again, or move the log away as well"
+                )
+            self.write_anew(fill, "new")
 
     @contextmanager
     def connect(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -70,7 +77,7 @@ class PlainFile:
         Another process copies: opening and closing the file here by a second descriptor would drop DuckDB's
         lock on it. A crash's write-ahead log is merged first, since the copy takes the main file only.
         """
-        log = self.path.with_name(self.path.name + ".wal")
+        log = _log_of(self.path)
         while not self._is_fresh(target, max_age_s):
             if log.exists():
                 with self.connect(write=True) as connection:
@@ -124,19 +131,31 @@ class PlainFile:
         connection.execute(f"ATTACH {quoted_path(self.path)} AS {name} (READ_ONLY)")
 
     def write_anew(self, fill: Fill, suffix: str) -> None:
-        """Replace the file by one that `fill` fills. The caller holds the lock."""
+        """Replace the file by one that `fill` fills. The caller holds the lock.
+
+        StoreError where the new file would not hold every row, as with a full disk; the old one stays then.
+        """
         # Made aside and renamed: a kill leaves no half-made store that looks like another's file.
         fresh = self.path.with_name(f"{self.path.name}.{suffix}{os.getpid()}")
+        log = _log_of(fresh)
         fresh.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
         try:
             with (
                 attached(_attach(fresh, _CREATE), self.path.parent) as connection,
                 explained(self, _REMEDY),
             ):
                 fill(connection)
+                connection.execute("CHECKPOINT")  # to detach does so too, but an error of that is not told
+            if log.exists():
+                raise StoreError(
+                    f"store {self}: the file that was to replace it still has rows in {log.name}; it was left "
+                    f"as it was: {_REMEDY}, then run again"
+                )
             os.replace(fresh, self.path)
         finally:
             fresh.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)
 
     def _is_fresh(self, target: Path, max_age_s: float) -> bool:
         if not target.exists():
@@ -145,7 +164,12 @@ class PlainFile:
         if time.time() - copied < max_age_s:
             return True
         written = self.path.stat().st_mtime
-        return copied > written and not self.path.with_name(self.path.name + ".wal").exists()
+        return copied > written and not _log_of(self.path).exists()
+
+
+def _log_of(path: Path) -> Path:
+    """DuckDB's write-ahead log of a file: rows that a crash, or a full disk, kept out of it."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def _attach(path: Path, option: str) -> Attach:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def test_rebuild_does_not_overwrite_and_needs_a_journal(world: Store, tmp_path: 
         rebuild(Home(tmp_path / "empty"), tmp_path / "target.duckdb", QUIET)
 
 
+def test_rebuild_beside_the_log_of_a_lost_file_refuses_and_names_both(world: Store) -> None:
+    path = world.home.store_path
+    path.unlink()
+    log = path.with_name("star.duckdb.wal")
+    log.write_bytes(b"rows of the file that is gone")
+    with pytest.raises(StoreError, match=f"{path} is gone, but its write-ahead log {log} is there"):
+        rebuild(world.home, path, QUIET)
+    assert not path.exists() and log.read_bytes() == b"rows of the file that is gone"
+    log.unlink()
+    assert rebuild(world.home, path, QUIET).left_out == []
+
+
 def test_journal_holds_one_line_an_operation_in_order(store: Store) -> None:
     commit_rows(store, "generate", 1, {"rationales": [rationale("a", "p")]})
     store.put("rounds", [{"experiment": EXPERIMENT, "round": 1}])
@@ -200,6 +213,22 @@ def test_compact_that_is_killed_leaves_the_store_as_it_was_and_the_next_removes_
             break
     assert kills == 3
     compact(store, QUIET)
+    assert content(store) == before
+    assert not list(store.home.root.glob("star.duckdb.compact*"))
+
+
+def test_compact_whose_last_checkpoint_fails_leaves_the_store_as_it_was(store: Store) -> None:
+    rows = [rationale(str(n), "p", sample=n, text=f"{n * 7919} is no prime " * 10) for n in range(3000)]
+    commit_rows(store, "generate", 1, {"rationales": rows})
+    compact(store, QUIET)
+    before, limit = content(store), store.home.store_path.stat().st_size - 4096
+    done = subprocess.run(  # the rows fit into the log, which is shorter than the file
+        [sys.executable, "-m", "pipeline", "--home", str(store.home.root), "store", "compact"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 74 and "File too large" in done.stderr, done.stderr
     assert content(store) == before
     assert not list(store.home.root.glob("star.duckdb.compact*"))
 
