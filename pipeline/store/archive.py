@@ -17,16 +17,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pipeline import __version__
 from pipeline.errors import DataError, StoreError
 from pipeline.identity import canonical_json
 from pipeline.paths import Home, validate_experiment, write_atomically
 from pipeline.progress import Progress
-from pipeline.store import journal
+from pipeline.store import journal, queries
 from pipeline.store.migrations import PRODUCT, code_version
 from pipeline.store.store import Store
 from pipeline.store.tables import sha256_of, utc_now
-from pipeline.store.whole_experiment import tables_of_experiments, write_prompts, write_table
+from pipeline.store.whole_experiment import (
+    TableFile,
+    changed_tables,
+    tables_of_experiments,
+    write_prompts,
+    write_table,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -57,13 +65,15 @@ def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress
     """Write the experiment into the folder `target`, read it back, only then remove it from store and home.
 
     `keep` leaves it where it is. Raises LeaseHeldError while it runs, and StoreError where `target` holds
-    something, where a fork stands on the experiment's files, or where what was read back differs. Killed in
-    the middle, either the experiment is in the store or the archive is whole.
+    something, where a fork stands on the experiment's files, where what was read back differs, or where
+    somebody changed the experiment meanwhile (a flag, a fork). Killed in the middle, either the experiment is
+    in the store or the archive is whole.
     """
     _check_place(store.home, experiment, target)
     with store.lease(experiment, "star store archive"):
         if not keep:
-            _refuse_forked(store, experiment)
+            with store.reading() as connection:
+                _refuse_forked(connection, store.home, experiment)
         partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "tables").mkdir(parents=True)
@@ -76,13 +86,26 @@ def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress
             "schema_version": code_version(),
             "experiment": experiment,
             "archived_at": utc_now().isoformat(),
-            "tables": tables,
+            "tables": [
+                {
+                    "table": file.table,
+                    "path": f"tables/{file.path.name}",
+                    "sha256": file.sha256,
+                    "rows": file.rows,
+                }
+                for file in tables
+            ],
             "files": [asdict(file) for file in files],
         }
         write_atomically(partial / MANIFEST, canonical_json(manifest).encode() + b"\n")
         os.replace(partial, target)
         if not keep:
-            store.remove(experiment)
+
+            def check(connection: duckdb.DuckDBPyConnection) -> None:
+                _refuse_forked(connection, store.home, experiment)
+                _refuse_changed(connection, experiment, tables, target)
+
+            store.remove(experiment, check)
             if (folder := store.home.experiment(experiment)).exists():
                 shutil.rmtree(folder)
     return _summary(manifest)
@@ -126,11 +149,11 @@ def _check_place(home: Home, experiment: str, target: Path) -> None:
         raise StoreError(f"{target} lies in the folder that is archived; name one elsewhere")
 
 
-def _refuse_forked(store: Store, experiment: str) -> None:
+def _refuse_forked(connection: duckdb.DuckDBPyConnection, home: Home, experiment: str) -> None:
     """Forks read the shard files where they are, and a rebuilt store has a fork's rows from its source's."""
-    present = {row["experiment"] for row in store.rows("all_experiments")}
-    forks = {row["experiment"] for row in store.rows("experiments_on_files_of", experiment=experiment)}
-    forks |= present & journal.forks_of(store.home.root / journal.NAME, experiment)
+    present = _experiments(connection, "all_experiments")
+    forks = _experiments(connection, "experiments_on_files_of", experiment=experiment)
+    forks |= present & journal.forks_of(home.root / journal.NAME, experiment)
     if forks:
         stand = "was forked from it and stands" if len(forks) == 1 else "were forked from it and stand"
         raise StoreError(
@@ -139,7 +162,23 @@ def _refuse_forked(store: Store, experiment: str) -> None:
         )
 
 
-def _write_tables(store: Store, experiment: str, folder: Path, progress: Progress) -> list[dict[str, Any]]:
+def _experiments(connection: duckdb.DuckDBPyConnection, query: str, **parameters: str) -> set[str]:
+    rows = queries.fetch(connection, queries.query_text(query), parameters)
+    return {row["experiment"] for row in rows}
+
+
+def _refuse_changed(
+    connection: duckdb.DuckDBPyConnection, experiment: str, written: Sequence[TableFile], target: Path
+) -> None:
+    """Flags and forks need no lease: what they brought while the archive was written is not in it."""
+    if changed := changed_tables(connection, experiment, written):
+        raise StoreError(
+            f"experiment {experiment} changed while it was archived ({', '.join(changed)}), so nothing was "
+            f"removed; {target} holds it as it was before: delete that folder or name another, then run again"
+        )
+
+
+def _write_tables(store: Store, experiment: str, folder: Path, progress: Progress) -> list[TableFile]:
     with store.reading() as connection:
         tables = tables_of_experiments(connection)
     written = []
@@ -152,10 +191,7 @@ def _write_tables(store: Store, experiment: str, folder: Path, progress: Progres
         with store.reading() as connection:
             written.append(write_prompts(connection, experiment, prompts, folder / "prompts.parquet"))
         task.advance(1, "prompts")
-    return [
-        {"table": file.table, "path": f"tables/{file.path.name}", "sha256": file.sha256, "rows": file.rows}
-        for file in written
-    ]
+    return written
 
 
 def _copy_files(store: Store, experiment: str, folder: Path, progress: Progress) -> list[StoredFile]:

@@ -4,6 +4,11 @@ Each line is one operation (see operations.py) with its time. It is written
 inside the operation's transaction, after everything else went well and before COMMIT, so that nothing that is
 in the store is missing here. A line more than the store has (a kill in between) does no harm: the caller, who
 was not told that it was done, does it again.
+
+Only the line of a removal is written after COMMIT, before anybody else has the store: it takes away what the
+lines before it brought, and must not do so where COMMIT failed. Where a kill keeps it from being written, the
+experiment's files are still in place, so a rebuild brings back what an archive holds too; the line of a later
+restore says as well that it was away.
 """
 
 from __future__ import annotations
@@ -37,6 +42,20 @@ def experiment_of(entry: Mapping[str, Any]) -> str | None:
     """The experiment whose rows an entry changes; None where it does not say (flags taken back, long ago)."""
     found = entry.get("experiment") or entry.get("target") or entry.get("row", {}).get("experiment")
     return None if found is None else str(found)
+
+
+def beginnings(path: Path) -> dict[str, int]:
+    """From which entry on the journal tells of the experiments that were removed or restored at some time.
+
+    What it says of them before is over: a restore brings all rows, and is done only where there are none.
+    """
+    found: dict[str, int] = {}
+    for place, entry in enumerate(entries(path)):
+        if entry["do"] == "remove":
+            found[entry["experiment"]] = place + 1
+        elif entry["do"] == "restore":
+            found[entry["experiment"]] = place
+    return found
 
 
 def forks_of(path: Path, experiment: str) -> set[str]:

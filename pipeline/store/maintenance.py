@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import duckdb
 
 from pipeline.errors import StoreError
 from pipeline.paths import Home
-from pipeline.progress import Progress, Task
+from pipeline.progress import Progress
 from pipeline.store import journal, lease, migrations, operations, queries
 from pipeline.store.backend import Backend, Compacted
 from pipeline.store.checks import Offence
 from pipeline.store.commits import literal_path
+from pipeline.store.connection import in_transaction
 from pipeline.store.copying import copy_tables, count_rows
 from pipeline.store.plain import PlainFile
 from pipeline.store.store import Store
@@ -36,6 +36,9 @@ class Rebuilt:
     operations: int = 0
     left_out: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+
+
+_NOT_MOVED = frozenset({"leases"})
 
 
 def compact(store: Store, progress: Progress) -> Compacted:
@@ -94,14 +97,14 @@ def rebuild(home: Home, target: Path, progress: Progress) -> Rebuilt:
     if target.exists():
         raise StoreError(f"{target} exists; move it away first, it is not overwritten")
     rebuilt, plain = Rebuilt(), PlainFile(target)
-    removed = {entry["experiment"]: place for place, entry in _numbered(source) if entry["do"] == "remove"}
+    beginnings = journal.beginnings(source)
     total = sum(1 for _ in journal.entries(source))
 
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
         migrations.upgrade(connection, plain)
         with progress.task("rebuild", total, "operations") as task:
-            for place, entry in _numbered(source):
-                if place > removed.get(journal.experiment_of(entry) or "", -1):
+            for place, entry in enumerate(journal.entries(source)):
+                if place >= beginnings.get(journal.experiment_of(entry) or "", 0):
                     _repeat(connection, home, entry, rebuilt)
                 task.advance(1, _title(entry))
 
@@ -127,29 +130,14 @@ def move(source: Backend, target: Backend, progress: Progress) -> dict[str, int]
         try:
             for row in queries.fetch(connection, "SELECT * FROM moved.leases", {}):
                 lease.refuse_living(row)
-            with progress.task("migrate", count_rows(connection, "moved"), "rows") as task:
-                rows = _copied_at_once(connection, task)
+            total = count_rows(connection, "moved")
+            with progress.task("migrate", total, "rows") as task, in_transaction(connection):
+                rows = copy_tables(connection, "moved", "store", without=_NOT_MOVED, copied=task.advance)
         finally:
             connection.execute("DETACH moved")
         if isinstance(source, PlainFile):
             source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
     return rows
-
-
-def _copied_at_once(connection: duckdb.DuckDBPyConnection, task: Task) -> dict[str, int]:
-    connection.execute("BEGIN")
-    try:
-        rows = copy_tables(connection, "moved", "store", without=frozenset({"leases"}), copied=task.advance)
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(duckdb.Error):  # COMMIT itself may have ended the transaction
-            connection.execute("ROLLBACK")
-        raise
-    return rows
-
-
-def _numbered(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return enumerate(journal.entries(source))
 
 
 def _repeat(

@@ -48,8 +48,8 @@ class PlainFile:
                 return
             if (log := _log_of(self.path)).exists():
                 raise StoreError(
-                    f"{self.path} is gone, but its write-ahead log {log} is there, with which a new file could "
-                    "not be opened: put the two together again, or move the log away as well"
+                    f"{self.path} is gone, but its write-ahead log {log} is there, with which a new file "
+                    "could not be opened: put the two together again, or move the log away as well"
                 )
             self.write_anew(fill, "new")
 
@@ -149,8 +149,8 @@ class PlainFile:
                 connection.execute("CHECKPOINT")  # to detach does so too, but an error of that is not told
             if log.exists():
                 raise StoreError(
-                    f"store {self}: the file that was to replace it still has rows in {log.name}; it was left "
-                    f"as it was: {_REMEDY}, then run again"
+                    f"store {self}: the file that was to replace it still has rows in {log.name}; it was "
+                    f"left as it was: {_REMEDY}, then run again"
                 )
             os.replace(fresh, self.path)
         finally:

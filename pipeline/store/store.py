@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pipeline.store import commits, flags, journal, lease, migrations, operation
 from pipeline.store.answers import Answer, answer
 from pipeline.store.backend import Backend
 from pipeline.store.commits import RunSummary, StageKey, StageState
+from pipeline.store.connection import in_transaction
 from pipeline.store.lease import Lease
 from pipeline.store.plain import PlainFile
 from pipeline.store.snapshot import SnapshotReader
@@ -220,9 +221,21 @@ class Store:
         experiment = found[0]["experiment"] if found else None
         self._perform(None, do="withdraw_flag", experiment=experiment, flag_id=flag_id, author=author)
 
-    def remove(self, experiment: str) -> None:
-        """Delete every row of an experiment, and the prompts that only it cites (see store/archive.py)."""
-        self._perform(experiment, do="remove", experiment=experiment)
+    def remove(self, experiment: str, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Delete every row of an experiment, and the prompts that only it cites (see store/archive.py).
+
+        `check` is given the connection first; nothing changes between it and the removal, and nothing is
+        removed where it raises.
+        """
+        self._verify()
+        entry = {"do": "remove", "experiment": experiment, "at": utc_now().isoformat()}
+        with self.backend.connect(write=True) as connection:
+            with in_transaction(connection):
+                self._require_lease(connection, experiment)
+                check(connection)
+                operations.perform(connection, self.home, entry)
+            # Only now: a rebuild passes over what was removed, which must not be what a failed COMMIT kept.
+            journal.append(self.home.root / journal.NAME, entry)
 
     def restore(self, experiment: str, files: Sequence[Mapping[str, Any]]) -> None:
         """Load the rows of an archived experiment from files in the home (see store/archive.py)."""
@@ -287,25 +300,21 @@ class Store:
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-write connection in one transaction: committed at the end, rolled back on an exception."""
         self._verify()
-        with self.backend.connect(write=True) as connection:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(duckdb.Error):  # COMMIT itself may have ended the transaction
-                    connection.execute("ROLLBACK")
-                raise
+        with self.backend.connect(write=True) as connection, in_transaction(connection):
+            yield connection
 
     def _perform(self, leased: str | None, **entry: Any) -> None:
         """Do one operation and note it in the journal; `leased`: the experiment whose lease must be ours."""
         entry["at"] = utc_now().isoformat()
         with self.transaction() as connection:
-            for held in self._leases:
-                if held.experiment == leased:
-                    lease.require(connection, held)
+            self._require_lease(connection, leased)
             operations.perform(connection, self.home, entry)
             journal.append(self.home.root / journal.NAME, entry)
+
+    def _require_lease(self, connection: duckdb.DuckDBPyConnection, experiment: str | None) -> None:
+        for held in self._leases:
+            if held.experiment == experiment:
+                lease.require(connection, held)
 
     def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A read-only connection for several queries in a row; `rows` is for one."""

@@ -15,16 +15,18 @@ from pipeline.store.tables import sha256_of
 _PARQUET = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 # Nobody's, and of this moment.
 _NOT_ROWS = ("leases",)
+_ROWS = "SELECT * FROM {table} WHERE experiment = $experiment"
 
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """The rows of one table as a Parquet file."""
+    """The rows of one table as a Parquet file; `fingerprint` is of their values, in whatever order."""
 
     table: str
     path: Path
     sha256: str
     rows: int
+    fingerprint: int
 
 
 def tables_of_experiments(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -40,8 +42,19 @@ def tables_of_experiments(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 def write_table(connection: duckdb.DuckDBPyConnection, table: str, experiment: str, path: Path) -> TableFile:
     """Write the experiment's rows of a table, and read them back. StoreError where the two differ."""
-    rows = f"SELECT * FROM {table} WHERE experiment = $experiment"
-    return _written(connection, table, rows, {"experiment": experiment}, path)
+    return _written(connection, table, _ROWS.format(table=table), {"experiment": experiment}, path)
+
+
+def changed_tables(
+    connection: duckdb.DuckDBPyConnection, experiment: str, written: Sequence[TableFile]
+) -> list[str]:
+    """Which tables do not hold the rows any more that `write_table` found there."""
+    now = {}
+    for table in tables_of_experiments(connection):
+        columns, rows = _columns(connection, table), f"({_ROWS.format(table=table)})"
+        now[table] = _fingerprint(connection, columns, rows, {"experiment": experiment})
+    then = {file.table: (file.rows, file.fingerprint) for file in written}
+    return [table for table, found in now.items() if found != then.get(table)]
 
 
 def write_prompts(
@@ -101,7 +114,7 @@ def _written(
     path: Path,
 ) -> TableFile:
     connection.execute(f"COPY ({rows}) TO $path ({_PARQUET})", {**parameters, "path": str(path)})
-    names = [column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
+    names = _columns(connection, table)
     asked = _fingerprint(connection, names, f"({rows})", parameters)
     source = "read_parquet($path, hive_partitioning = false)"
     found = _fingerprint(connection, names, source, {"path": literal_path(path)})
@@ -110,7 +123,11 @@ def _written(
             f"{path} does not hold the {asked[0]:,} rows of {table} that were written to it (read back: "
             f"{found[0]:,} rows); nothing was removed: look whether the disk fails, then run again"
         )
-    return TableFile(table, path, sha256_of(path), asked[0])
+    return TableFile(table, path, sha256_of(path), *asked)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
 
 
 def _fingerprint(

@@ -1,16 +1,21 @@
 """An experiment leaves the store as a folder and comes back equal; nothing is lost on the way."""
 
+import io
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import DataError, LeaseHeldError, StoreError
 from pipeline.paths import Home
+from pipeline.progress import LogProgress, Task
 from pipeline.store import StageKey, Store
 from pipeline.store.archive import archive, restore
 from pipeline.store.checks import run_checks
+from pipeline.store.journal import NAME as JOURNAL
 from pipeline.store.maintenance import deep_check, rebuild
 from tests.store.known_rows import EXPERIMENT, commit_rows, rationale
 from tests.store.test_maintenance import QUIET, busy, content
@@ -123,6 +128,61 @@ def test_archive_refuses_a_running_experiment_and_one_that_a_fork_stands_on(
     assert deep_check(world, "sums-b", None, QUIET) == []
     restore(world, tmp_path / "source", QUIET)
     assert content(world) == before
+
+
+class Meanwhile(LogProgress):
+    """What somebody does while the archive is written: once its last table is."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__(io.StringIO())
+        self.do = do
+
+    def task(self, title: str, total: int | None, unit: str = "") -> AbstractContextManager[Task]:
+        if title.startswith("files of"):
+            self.do()
+        return super().task(title, total, unit)
+
+
+def test_archive_of_what_changes_meanwhile_removes_nothing(two: Store, tmp_path: Path) -> None:
+    (flag,) = two.rows("flags_of_attempt", experiment=EXPERIMENT, rationale_id="g1")
+    for number, (do, said) in enumerate(
+        [
+            (lambda: two.flag(EXPERIMENT, "r2", kind="exclude", author="eve"), "changed while .*flags"),
+            (lambda: two.withdraw_flag(flag["flag_id"], author="eve"), "changed while .*flags"),
+            (lambda: two.fork(EXPERIMENT, "sums-b", 1), "sums-b was forked from it"),
+        ]
+    ):
+        target = tmp_path / str(number)
+        with pytest.raises(StoreError, match=said):
+            archive(two, EXPERIMENT, target, keep=False, progress=Meanwhile(do))
+        assert two.rows("experiment", experiment=EXPERIMENT) and files_below(two.home.experiment(EXPERIMENT))
+    assert deep_check(two, EXPERIMENT, None, QUIET) == deep_check(two, "sums-b", None, QUIET) == []
+
+
+def test_removal_whose_commit_fails_is_none_for_a_rebuild(two: Store) -> None:
+    before = content(two)
+    log = two.home.store_path.with_name("star.duckdb.wal")
+    with pytest.raises(StoreError, match="Failed to commit"):
+        two.remove(EXPERIMENT, lambda connection: log.mkdir())  # where COMMIT writes to
+    log.rmdir()
+    assert content(two) == before
+    two.home.store_path.unlink()
+    assert rebuild(two.home, two.home.store_path, QUIET).left_out == []
+    assert content(Store(two.home)) == before
+
+
+def test_rebuild_after_a_removal_that_was_not_noted_loses_nothing(two: Store, tmp_path: Path) -> None:
+    before, journal = content(two), two.home.root / JOURNAL
+    noted = journal.read_bytes()
+    archive(two, EXPERIMENT, tmp_path / "archive", keep=False, progress=QUIET)
+    journal.write_bytes(noted)  # as after a kill between COMMIT and the line
+    restore(two, tmp_path / "archive", QUIET)
+    two.flag(EXPERIMENT, "r2", kind="exclude", author="eve")
+    after = content(two)
+    assert after["rationales"] == before["rationales"]
+    two.home.store_path.unlink()
+    assert rebuild(two.home, two.home.store_path, QUIET).left_out == []
+    assert content(Store(two.home)) == after
 
 
 def test_archive_with_a_busy_history_keeps_what_was_replaced(world: Store, tmp_path: Path) -> None:
