@@ -54,9 +54,12 @@ def copy_tables(
     return tables
 
 
-def count_rows(connection: duckdb.DuckDBPyConnection, database: str) -> int:
-    """The rows of all tables of an attached store."""
-    return sum(_count(connection, f"{database}.{table}") for table in _columns(connection, database))
+def count_rows(
+    connection: duckdb.DuckDBPyConnection, database: str, *, without: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """The rows per table of an attached store, for the tables that `copy_tables` copies."""
+    tables = _columns(connection, database).keys() - without - {"store_info"}
+    return {table: _count(connection, f"{database}.{table}") for table in sorted(tables)}
 
 
 def _portions(

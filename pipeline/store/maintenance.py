@@ -49,7 +49,7 @@ def compact(store: Store, progress: Progress) -> Compacted:
     with store.reading() as connection:
         for row in queries.fetch(connection, queries.query_text("leases"), {}):
             lease.refuse_living(row)
-        rows = count_rows(connection, "store")
+        rows = sum(count_rows(connection, "store").values())
     with progress.task("compact", rows, "rows") as task:
         return store.backend.compact(task.advance)
 
@@ -115,29 +115,44 @@ def rebuild(home: Home, target: Path, progress: Progress) -> Rebuilt:
 def move(source: Backend, target: Backend, progress: Progress) -> dict[str, int]:
     """Copy a store to an empty one of another kind, all or nothing; the rows per table, equal in both.
 
-    A lake is left as it is; a file is too, but under the name `star.duckdb.moved`, since a home without a
-    store URL would go on with it. Raises StoreError where there is nothing at `source` or where `target`
-    holds experiments, LeaseHeldError while an experiment runs.
+    A lake is left as it is; a file is too, but under the name `star.duckdb.moved` (`.moved-2` where that is
+    taken), since a home without a store URL would go on with it. Killed before that, the same call does the
+    rest: nothing is copied where both have equally many rows in every table. Raises StoreError where there is
+    nothing at `source` or where `target` holds other experiments, LeaseHeldError while one runs.
     """
     if not source.exists():
         raise StoreError(f"no store at {source}: there is nothing to move")
     migrations.migrate(source)
     migrations.migrate(target)
     with source.still(), target.connect(write=True) as connection:
-        if connection.execute("SELECT count(*) FROM experiments").fetchone() != (0,):
-            raise StoreError(f"store {target} holds experiments; a store is moved to an empty one")
         source.attach(connection, "moved")
         try:
             for row in queries.fetch(connection, "SELECT * FROM moved.leases", {}):
                 lease.refuse_living(row)
-            total = count_rows(connection, "moved")
-            with progress.task("migrate", total, "rows") as task, in_transaction(connection):
-                rows = copy_tables(connection, "moved", "store", without=_NOT_MOVED, copied=task.advance)
+            rows = count_rows(connection, "moved", without=_NOT_MOVED)
+            if rows != count_rows(connection, "store", without=_NOT_MOVED):
+                _refuse_full(connection, target)
+                with progress.task("migrate", sum(rows.values()), "rows") as task, in_transaction(connection):
+                    copy_tables(connection, "moved", "store", without=_NOT_MOVED, copied=task.advance)
         finally:
             connection.execute("DETACH moved")
         if isinstance(source, PlainFile):
-            source.path.rename(source.path.with_name(f"{source.path.name}.moved"))
+            source.path.rename(_free_name(source.path))
     return rows
+
+
+def _refuse_full(connection: duckdb.DuckDBPyConnection, target: Backend) -> None:
+    if connection.execute("SELECT count(*) FROM experiments").fetchone() != (0,):
+        raise StoreError(f"store {target} holds experiments; a store is moved to an empty one")
+
+
+def _free_name(path: Path) -> Path:
+    """`star.duckdb.moved`, or with a number where a file of an earlier move has that name."""
+    free, number = path.with_name(f"{path.name}.moved"), 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}.moved-{number}")
+    return free
 
 
 def _repeat(

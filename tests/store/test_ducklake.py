@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,9 +114,28 @@ def test_ducklake_move_takes_every_row_of_a_file_and_refuses_a_full_store(
     )
     with pytest.raises(StoreError, match="nothing to move"):
         move(file, shared.backend, QUIET)
-    world.home.store_path.with_name("star.duckdb.moved").rename(world.home.store_path)
+    moved = world.home.store_path.with_name("star.duckdb.moved")
+    shutil.copyfile(moved, world.home.store_path)
+    shared.put("rounds", [{"experiment": EXPERIMENT, "round": 9}])
     with pytest.raises(StoreError, match="holds experiments"):
         move(file, shared.backend, QUIET)
+    assert file.exists()
+
+
+def test_ducklake_move_killed_before_the_file_was_renamed_is_finished_by_the_same_call(
+    world: Store, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, file = content(world), world.backend
+    monkeypatch.setenv("STAR_STORE", server.new_database("moved_twice"))
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    shared = Store(world.home)
+    rows = move(file, shared.backend, QUIET)
+    first, second = (world.home.store_path.with_name(f"star.duckdb.moved{end}") for end in ("", "-2"))
+    shutil.copyfile(first, world.home.store_path)  # as it lay there after COMMIT
+    bytes_of_first = first.read_bytes()
+    assert move(file, shared.backend, QUIET) == rows
+    assert content(shared) == before
+    assert not file.exists() and second.exists() and first.read_bytes() == bytes_of_first
 
 
 def test_ducklake_goes_back_into_a_file_with_every_row_and_stays_as_it_is(
