@@ -109,6 +109,15 @@ def package_data(kind: str) -> Path:
     )
 
 
+def sync(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds what it held before or all of it: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

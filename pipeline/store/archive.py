@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
@@ -22,7 +22,7 @@ import duckdb
 from pipeline import __version__
 from pipeline.errors import DataError, StoreError
 from pipeline.identity import canonical_json
-from pipeline.paths import Home, validate_experiment, write_atomically
+from pipeline.paths import Home, sync, validate_experiment, write_atomically
 from pipeline.progress import Progress
 from pipeline.store import journal, queries
 from pipeline.store.migrations import PRODUCT, code_version
@@ -98,7 +98,9 @@ def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress
             "files": [asdict(file) for file in files],
         }
         write_atomically(partial / MANIFEST, canonical_json(manifest).encode() + b"\n")
+        _sync_folders(partial.rglob("*"), partial)
         os.replace(partial, target)
+        sync(target.parent)
         if not keep:
 
             def check(connection: duckdb.DuckDBPyConnection) -> None:
@@ -114,24 +116,31 @@ def archive(store: Store, experiment: str, target: Path, *, keep: bool, progress
 def restore(store: Store, folder: Path, progress: Progress) -> Archive:
     """Put an archived experiment back, under its name. The archive stays.
 
-    Raises DataError where a file of the archive is missing or damaged, StoreError where the store has an
+    Raises DataError where a file of the archive is missing or damaged, or its manifest names a place or a
+    table that is not an archive's, StoreError where the store has an
     experiment of that name, another file lies in the way, or the archive is of a newer version. Killed in the
     middle, the same call goes on.
     """
     manifest = _read_manifest(folder)
     experiment = validate_experiment(manifest["experiment"])
     store.migrate()
+    with store.reading() as connection:
+        _check_entries(folder, manifest, tables_of_experiments(connection))
     with store.lease(experiment, "star store restore"):
         if store.rows("experiment", experiment=experiment):
             raise StoreError(f"experiment {experiment!r} is in the store; archive that one first")
         stored = [StoredFile(**file) for file in manifest["files"]]
+        placed = []
         with progress.task(f"restore {experiment}", len(stored), "files") as task:
             for file in stored:
-                _put_back(folder / "files" / file.path, store.home.absolute(file.path), file.sha256)
+                placed.append(store.home.absolute(file.path))
+                _put_back(folder / "files" / file.path, placed[-1], file.sha256)
                 task.advance(1, file.path)
         loaded = store.home.experiment(experiment) / RESTORED
         for table in manifest["tables"]:
-            _put_back(folder / table["path"], loaded / f"{table['table']}.parquet", table["sha256"])
+            placed.append(loaded / f"{table['table']}.parquet")
+            _put_back(folder / table["path"], placed[-1], table["sha256"])
+        _sync_folders(placed, store.home.root)
         store.restore(
             experiment,
             [
@@ -253,6 +262,15 @@ def _copy(source: Path, target: Path) -> tuple[str, int]:
     return running.hexdigest(), size
 
 
+def _sync_folders(files: Iterable[Path], top: Path) -> None:
+    """Wait until the names of files, all below the folder `top`, are on disk."""
+    top = top.resolve()
+    folders = {folder for file in files for folder in file.resolve().parents}
+    for folder in folders:
+        if folder.is_relative_to(top):
+            sync(folder)
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
@@ -271,6 +289,32 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{manifest['schema_version']}, this code knows up to {code_version()}; upgrade the package"
         )
     return manifest
+
+
+def _check_entries(folder: Path, manifest: Mapping[str, Any], tables: Sequence[str]) -> None:
+    """DataError where a manifest names what `archive` does not write: it may be of somebody else's making."""
+    for table in manifest["tables"]:
+        if table["table"] not in (*tables, "prompts") or table["path"] != f"tables/{table['table']}.parquet":
+            raise _unsafe(folder, table, "expected a table of experiments, at tables/TABLE.parquet")
+        if not _lies_in(folder, folder / table["path"]):
+            raise _unsafe(folder, table, "its file is a link that leaves the archive")
+    for file in manifest["files"]:
+        parts = PurePosixPath(file["path"]).parts
+        if parts[:1] != ("experiments",) or ".." in parts:
+            raise _unsafe(folder, file, "expected a path below experiments/")
+        if not _lies_in(folder, folder / "files" / file["path"]):
+            raise _unsafe(folder, file, "its file is a link that leaves the archive")
+
+
+def _lies_in(folder: Path, path: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _unsafe(folder: Path, entry: Mapping[str, Any], reason: str) -> DataError:
+    return DataError(
+        f"{folder / MANIFEST} has the entry {canonical_json(dict(entry))}: {reason}; nothing was put back: "
+        "take an archive from whom you trust"
+    )
 
 
 def _summary(manifest: Mapping[str, Any]) -> Archive:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import StoreError
+from pipeline.paths import sync
 from pipeline.store.commits import ShardFile, literal_path, load_prompts
 from pipeline.store.tables import sha256_of
 
@@ -91,10 +92,13 @@ def restore(connection: duckdb.DuckDBPyConnection, experiment: str, files: Seque
     ).fetchone()
     if known:
         raise StoreError(f"experiment {experiment!r} is in the store; archive or rename that one first")
+    tables = tables_of_experiments(connection)
     for file in files:
         if file.table == "prompts":
             load_prompts(connection, file.path)
             continue
+        if file.table not in tables:
+            raise StoreError(f"{file.path}: {file.table!r} is no table of experiments: {', '.join(tables)}")
         loaded = connection.execute(
             f"INSERT INTO {file.table} BY NAME "
             "SELECT * FROM read_parquet($path, hive_partitioning = false) WHERE experiment = $experiment",
@@ -114,6 +118,7 @@ def _written(
     path: Path,
 ) -> TableFile:
     connection.execute(f"COPY ({rows}) TO $path ({_PARQUET})", {**parameters, "path": str(path)})
+    sync(path)
     names = _columns(connection, table)
     asked = _fingerprint(connection, names, f"({rows})", parameters)
     source = "read_parquet($path, hive_partitioning = false)"

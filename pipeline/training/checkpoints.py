@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipeline.engines.weights import content_names, hash_model
 from pipeline.errors import NotReadyError, StarError
-from pipeline.paths import write_atomically
+from pipeline.paths import sync, write_atomically
 
 LINEAGE = "lineage.json"
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -89,19 +89,11 @@ def publish(folder: Path, output: Path, lineage: dict[str, Any]) -> None:
     for item in folder.iterdir():
         item.chmod(shared)
     for item in [*folder.iterdir(), folder]:
-        _fsync(item)
+        sync(item)
     if output.exists():
         remove(output)
     os.replace(folder, output)
-    _fsync(output.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(output.parent)
 
 
 def read_lineage(path: Path) -> dict[str, Any] | None:

@@ -204,6 +204,44 @@ def test_archive_does_not_write_over_anything(world: Store, tmp_path: Path) -> N
         archive(world, EXPERIMENT, world.home.experiment(EXPERIMENT) / "a", keep=False, progress=QUIET)
 
 
+def test_restore_refuses_a_manifest_that_names_other_places_or_tables(world: Store, tmp_path: Path) -> None:
+    whole = tmp_path / "archive"
+    archive(world, EXPERIMENT, whole, keep=False, progress=QUIET)
+    (tmp_path / "site.yaml").write_text("secret")
+    linked = next(whole.rglob("generate/**/rationales.parquet"))
+    manifest = json.loads((whole / "manifest.json").read_text())
+    inserted = "rationales BY NAME SELECT * FROM rationales; DROP TABLE flags; --"
+    names: list[tuple[str, dict[str, str], str]] = [
+        ("tables", {"table": inserted}, "expected a table of experiments"),
+        ("tables", {"table": inserted, "path": f"tables/{inserted}.parquet"}, "expected a table"),
+        ("tables", {"table": "store_info", "path": "tables/store_info.parquet"}, "expected a table"),
+        ("tables", {"table": "../../../x", "path": "tables/../../../x.parquet"}, "expected a table"),
+        ("tables", {"path": "../site.yaml"}, "at tables/TABLE.parquet"),
+        ("files", {"path": "site.yaml"}, "below experiments/"),
+        ("files", {"path": "experiments/../site.yaml"}, "below experiments/"),
+        ("files", {"path": "/etc/passwd"}, "below experiments/"),
+        ("files", {"path": str(linked.relative_to(whole / "files"))}, "a link that leaves the archive"),
+    ]
+    linked.unlink()
+    linked.symlink_to(tmp_path / "site.yaml")
+    empty, files = content(world), files_below(world.home.root)
+    for list_name, replaced, said in names:
+        first, *others = manifest[list_name]
+        changed = {**manifest, list_name: [{**first, **replaced}, *others]}
+        (whole / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=said) as raised:
+            restore(world, whole, QUIET)
+        assert json.dumps(next(iter(replaced.values()))) in str(raised.value)
+        assert content(world) == empty
+        assert {name for name in files_below(world.home.root)} == set(files)
+
+
+def test_store_loads_a_restored_file_into_tables_of_experiments_only(world: Store) -> None:
+    file = {"table": "store_info", "path": "experiments/x/store_info.parquet", "sha256": "0", "rows": 1}
+    with pytest.raises(StoreError, match="'store_info' is no table of experiments"):
+        world.restore("x", [file])
+
+
 def test_restore_of_a_damaged_archive_names_the_file_and_changes_no_table(
     world: Store, tmp_path: Path
 ) -> None:
