@@ -117,9 +117,9 @@ def restore(store: Store, folder: Path, progress: Progress) -> Archive:
     """Put an archived experiment back, under its name. The archive stays.
 
     Raises DataError where a file of the archive is missing or damaged, or its manifest names a place or a
-    table that is not an archive's, StoreError where the store has an
-    experiment of that name, another file lies in the way, or the archive is of a newer version. Killed in the
-    middle, the same call goes on.
+    table that is not an archive's, StoreError where the store has an experiment of that name, another file
+    lies in the way, or the archive is of a newer version. A fork's shard file whose source has another one by
+    now is put into the fork's own folder. Killed in the middle, the same call goes on.
     """
     manifest = _read_manifest(folder)
     experiment = validate_experiment(manifest["experiment"])
@@ -130,13 +130,17 @@ def restore(store: Store, folder: Path, progress: Progress) -> Archive:
         if store.rows("experiment", experiment=experiment):
             raise StoreError(f"experiment {experiment!r} is in the store; archive that one first")
         stored = [StoredFile(**file) for file in manifest["files"]]
-        placed = []
+        loaded = store.home.experiment(experiment) / RESTORED
+        placed, moved = [], {}
         with progress.task(f"restore {experiment}", len(stored), "files") as task:
             for file in stored:
-                placed.append(store.home.absolute(file.path))
-                _put_back(folder / "files" / file.path, placed[-1], file.sha256)
+                target = store.home.absolute(file.path)
+                if _is_taken(store.home, experiment, target, file.sha256):
+                    target = loaded / "files" / file.path
+                    moved[file.path] = store.home.relative(target)
+                _put_back(folder / "files" / file.path, target, file.sha256)
+                placed.append(target)
                 task.advance(1, file.path)
-        loaded = store.home.experiment(experiment) / RESTORED
         for table in manifest["tables"]:
             placed.append(loaded / f"{table['table']}.parquet")
             _put_back(folder / table["path"], placed[-1], table["sha256"])
@@ -147,6 +151,7 @@ def restore(store: Store, folder: Path, progress: Progress) -> Archive:
                 {**table, "path": store.home.relative(loaded / f"{table['table']}.parquet")}
                 for table in manifest["tables"]
             ],
+            moved,
         )
     return _summary(manifest)
 
@@ -226,6 +231,15 @@ def _committed(store: Store, experiment: str, table: str | None = None) -> Itera
     for row in store.rows("committed_files", experiment=experiment):
         if table in (None, row["table_name"]):
             yield store.home.absolute(row["path"])
+
+
+def _is_taken(home: Home, experiment: str, target: Path, sha256: str) -> bool:
+    """Whether another experiment, which this one was forked from, wrote its file anew since."""
+    return (
+        not target.is_relative_to(home.experiment(experiment).resolve())
+        and target.is_file()
+        and sha256_of(target) != sha256
+    )
 
 
 def _put_back(source: Path, target: Path, sha256: str) -> None:

@@ -50,7 +50,7 @@ def perform(connection: duckdb.DuckDBPyConnection, home: Home, entry: Mapping[st
         case "remove":
             remove(connection, entry["experiment"])
         case "restore":
-            restore(connection, entry["experiment"], shard_files(home, entry))
+            restore(connection, entry["experiment"], shard_files(home, entry), entry.get("moved", {}))
         case other:
             raise StoreError(f"journal operation {other!r} is unknown to this version; upgrade the package")
 

@@ -237,9 +237,20 @@ class Store:
             # Only now: a rebuild passes over what was removed, which must not be what a failed COMMIT kept.
             journal.append(self.home.root / journal.NAME, entry)
 
-    def restore(self, experiment: str, files: Sequence[Mapping[str, Any]]) -> None:
-        """Load the rows of an archived experiment from files in the home (see store/archive.py)."""
-        self._perform(experiment, do="restore", experiment=experiment, files=[dict(file) for file in files])
+    def restore(
+        self, experiment: str, files: Sequence[Mapping[str, Any]], moved: Mapping[str, str] | None = None
+    ) -> None:
+        """Load the rows of an archived experiment from files in the home (see store/archive.py).
+
+        `moved`: stored paths of shard files that lie at another place now.
+        """
+        self._perform(
+            experiment,
+            do="restore",
+            experiment=experiment,
+            files=[dict(file) for file in files],
+            moved=dict(moved or {}),
+        )
 
     @contextmanager
     def lease(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,16 @@ def remove(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
         connection.execute(f"DELETE FROM {table} WHERE experiment = $experiment", {"experiment": experiment})
 
 
-def restore(connection: duckdb.DuckDBPyConnection, experiment: str, files: Sequence[ShardFile]) -> None:
-    """Load what `write_table` and `write_prompts` wrote. StoreError where the store has it already."""
+def restore(
+    connection: duckdb.DuckDBPyConnection,
+    experiment: str,
+    files: Sequence[ShardFile],
+    moved: Mapping[str, str],
+) -> None:
+    """Load what `write_table` and `write_prompts` wrote. StoreError where the store has it already.
+
+    `moved`: for the shard files that do not lie where they lay, the old path and the new.
+    """
     known = connection.execute(
         "SELECT 1 FROM experiments WHERE experiment = $experiment", {"experiment": experiment}
     ).fetchone()
@@ -108,6 +116,12 @@ def restore(connection: duckdb.DuckDBPyConnection, experiment: str, files: Seque
             raise StoreError(
                 f"{file.path}: {loaded[0] if loaded else 0:,} of its {file.rows:,} rows are of {experiment!r}"
             )
+
+    for old, new in moved.items():
+        connection.execute(
+            "UPDATE commits SET path = $new WHERE experiment = $experiment AND path = $old",
+            {"experiment": experiment, "old": old, "new": new},
+        )
 
 
 def _written(

@@ -17,7 +17,7 @@ from pipeline.store.archive import archive, restore
 from pipeline.store.checks import run_checks
 from pipeline.store.journal import NAME as JOURNAL
 from pipeline.store.maintenance import deep_check, rebuild
-from tests.store.known_rows import EXPERIMENT, commit_rows, rationale
+from tests.store.known_rows import EXPERIMENT, commit_rows, rationale, verdict
 from tests.store.test_maintenance import QUIET, busy, content
 
 
@@ -183,6 +183,29 @@ def test_rebuild_after_a_removal_that_was_not_noted_loses_nothing(two: Store, tm
     two.home.store_path.unlink()
     assert rebuild(two.home, two.home.store_path, QUIET).left_out == []
     assert content(Store(two.home)) == after
+
+
+def test_restore_of_a_fork_whose_source_wrote_its_file_anew_brings_the_old_one(
+    world: Store, tmp_path: Path
+) -> None:
+    again = {"verdicts": [{**verdict("g1", "correct", elapsed_ms=1.0), "decides": False}]}
+    commit_rows(world, "regrade-x", 1, again)
+    world.fork(EXPERIMENT, "sums-b", 1)
+    before = content(world)
+    archive(world, "sums-b", tmp_path / "fork", keep=False, progress=QUIET)
+    again["verdicts"][0]["elapsed_ms"] = 2.0
+    commit_rows(world, "regrade-x", 1, again, force=True)  # to the same place
+
+    restore(world, tmp_path / "fork", QUIET)
+    after = content(world)
+    assert [row for row in after["verdicts"] if "sums-b" in row] == [
+        row for row in before["verdicts"] if "sums-b" in row
+    ]
+    assert deep_check(world, EXPERIMENT, None, QUIET) == deep_check(world, "sums-b", None, QUIET) == []
+    archive(world, "sums-b", tmp_path / "again", keep=False, progress=QUIET)
+    restore(world, tmp_path / "again", QUIET)
+    assert content(world) == after
+    assert deep_check(world, "sums-b", None, QUIET) == []
 
 
 def test_archive_with_a_busy_history_keeps_what_was_replaced(world: Store, tmp_path: Path) -> None:
