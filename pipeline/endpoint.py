@@ -47,11 +47,18 @@ class Unanswered(Exception):
 
 
 def client_settings(api_key_env: str | None) -> dict[str, Any]:
-    """Arguments of an HTTP client. The key goes to the endpoint of the config and nowhere else."""
+    """Arguments of an HTTP client. The key goes to the endpoint of the config and nowhere else.
+
+    Of the environment only SSL_CERT_FILE and SSL_CERT_DIR count (a certificate authority of one's own): no
+    proxy, no netrc.
+    """
+    import httpx2
+
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if key := _key(api_key_env):
         headers["Authorization"] = f"Bearer {key}"
-    return {"headers": headers, "follow_redirects": False, "trust_env": False}
+    certificates = httpx2.create_ssl_context(trust_env=True)
+    return {"headers": headers, "follow_redirects": False, "trust_env": False, "verify": certificates}
 
 
 def _key(api_key_env: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import yaml
@@ -103,27 +103,43 @@ def schema_text(kind: type[BaseModel] = ExperimentConfig) -> str:
             "# (execution): how the work is done; outside the digests, may change between runs.",
             "# (triggerable): may be set from Airflow's trigger form.",
         ]
-    lines += ["", *_fields(kind, "")]
+    lines += ["", *_fields(kind, "", {})]
     return "\n".join(lines)
 
 
-def _fields(section: type[BaseModel], prefix: str) -> Iterator[str]:
+def _fields(section: type[BaseModel], prefix: str, documented: dict[type[BaseModel], str]) -> Iterator[str]:
+    """The fields of a section and of those inside; `documented` has where each section stands already."""
     for name, field in section.model_fields.items():
         key = f"{prefix}{name}"
-        variants = list(_sections_in(field.annotation))
         yield f"{key}: {_head(section, name, field)}"
         if field.description:
             yield from (f"    {line.strip()}" for line in field.description.strip().splitlines())
-        for variant in variants:
-            inner = f"{key}.NAME." if get_origin(field.annotation) is dict else f"{key}."
-            if get_origin(field.annotation) is tuple or _is_optional_tuple(field.annotation):
-                inner = f"{key}[]."
-            kind = _kind_of(variant)
-            yield ""
-            yield f"# {inner}*{f', {kind}' if kind else ''}: {_first_line(variant)}"
-            yield from _fields(variant, inner)
+        inner = f"{key}.NAME." if get_origin(field.annotation) is dict else f"{key}."
+        if get_origin(field.annotation) is tuple or _is_optional_tuple(field.annotation):
+            inner = f"{key}[]."
+        yield from _variants(list(_sections_in(field.annotation)), inner, documented)
         if not prefix:
             yield ""
+
+
+def _variants(
+    variants: Sequence[type[BaseModel]], inner: str, documented: dict[type[BaseModel], str]
+) -> Iterator[str]:
+    """The sections that may stand at one key: in full the first time, then in one line that says where."""
+    before = {documented.get(variant) for variant in variants}
+    if len(before) == 1 and (first := before.pop()) is not None:
+        kinds = [_kind_of(variant) for variant in variants]
+        others = "".join(f" | {kind.partition(': ')[2]}" for kind in kinds[1:])
+        where = "above" if first == inner else f"{first}*"
+        yield ""
+        yield f"# {inner}*{f', {kinds[0]}{others}' if kinds[0] else ''}: as {where}"
+        return
+    for variant in variants:
+        documented.setdefault(variant, inner)
+        kind = _kind_of(variant)
+        yield ""
+        yield f"# {inner}*{f', {kind}' if kind else ''}: {_first_line(variant)}"
+        yield from _fields(variant, inner, documented)
 
 
 def _head(section: type[BaseModel], name: str, field: FieldInfo) -> str:

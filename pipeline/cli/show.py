@@ -113,7 +113,7 @@ def _print(row: Mapping[str, Any]) -> None:
     head.append(f"  {outcome}", _COLOURS.get(outcome, ""))
     if row["verdict_reason"]:
         head.append(f" ({clean(row['verdict_reason'])})", "not bold")
-    if row["fate"]:
+    if row["fate"] and row["fate"] != outcome:  # else the verdict is why it was left out, and said already
         head.append(
             f"  {row['fate']}" + (f": {clean(row['fate_detail'])}" if row["fate_detail"] else ""), "cyan"
         )

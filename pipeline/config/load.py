@@ -202,8 +202,15 @@ def _explain(error: dict[str, Any], kind: type[BaseModel]) -> str:
     if error["type"] == "value_error" and isinstance(given, Mapping):
         return f"{key}: {error['ctx']['error']}"  # a rule over several fields names their values itself
     message = _PLAIN_WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (value {_shown(key, given)})"
+
+
+def _shown(key: str, given: Any) -> str:
+    """A wrong value, shortened; left out where it may hold a secret: a URL in place of a section, say."""
     shown = repr(given)
-    return f"{key}: {message} (value {shown if len(shown) <= 80 else shown[:77] + '...'})"
+    if key.endswith(("endpoint", "url", "key_env")) or "@" in shown.partition("//")[2] or "password" in shown:
+        return "not shown: it may hold a secret"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 _SECTION = "a section with fields of its own, not a value; `star config --schema` names them"

@@ -146,7 +146,10 @@ class StoreSite(Section):
 
 
 class PricesSite(Section):
-    """What compute costs, for `star plan` and the cost columns of reports; without a price they show none."""
+    """What compute costs, for the cost columns of reports; without a price they show none.
+
+    `star plan` goes by `gpu_hour` alone: it predicts no experiment whose tokens a server charges for.
+    """
 
     gpu_hour: float | None = option(None, ge=0)
     """Price of one GPU for one hour."""

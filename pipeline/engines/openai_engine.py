@@ -218,11 +218,13 @@ class OpenAIEngine:
     def _client(self) -> httpx2.AsyncClient:
         import httpx2
 
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        transport = httpx2.AsyncHTTPTransport(
-            uds=None if self._served is None else str(self._served.socket), limits=limits, trust_env=False
-        )
         settings = client_settings(self._endpoint.api_key_env)
+        transport = httpx2.AsyncHTTPTransport(
+            uds=None if self._served is None else str(self._served.socket),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            trust_env=False,
+            verify=settings["verify"],
+        )
         return httpx2.AsyncClient(base_url=self._url, transport=transport, timeout=None, **settings)
 
     def peak_gpu_memory(self) -> float | None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.config import ExperimentConfig, LoadedConfig
+from pipeline.errors import ConfigError
 from pipeline.identity import digest
 from pipeline.paths import Home, write_atomically
 from pipeline.progress import Progress
@@ -61,8 +62,15 @@ def run_pilot(
     """Run the pilot of a config, or take the one that was run with the same settings.
 
     It lies in `plans/` of the home, under the experiment's name and a digest of all settings, and goes on
-    where it was after an interruption. `again` removes it first. Raises what `run_experiment` raises.
+    where it was after an interruption. `again` removes it first. Raises ConfigError for a config that has no
+    rounds to predict, and what `run_experiment` raises.
     """
+    if loaded.config.engine.foreign_hash is not None:
+        raise ConfigError(
+            f"star plan predicts rounds, and {loaded.experiment} only measures: engine.endpoint.url names a "
+            "server whose model stays the same. To measure it on fewer problems: star run with "
+            "--set evaluate.limit=N"
+        )
     config = pilot_config(loaded.config, problems)
     content = config.model_dump(mode="json", exclude={"description", "experiment"})
     name = loaded.experiment
@@ -92,8 +100,15 @@ def pilot_config(config: ExperimentConfig, problems: int) -> ExperimentConfig:
         "generate": generate.model_copy(update={"problems": min(problems, generate.problems or problems)}),
         "evaluate": evaluate.model_copy(update={"limit": min(problems, evaluate.limit or problems)}),
         "train": config.train.model_copy(
-            # However few rows there are, the steps are run: their time is wanted, not the model.
-            update={"schedule": "steps", "steps": TIMED_STEPS, "max_epochs": _NO_LIMIT, "keep": "all"}
+            update={
+                # However few rows there are, the steps are run: their time is wanted, not the model.
+                "schedule": "steps",
+                "steps": TIMED_STEPS,
+                "max_epochs": _NO_LIMIT,
+                "keep": "all",
+                # A tracker follows the experiment, which has not begun.
+                "report_to": (),
+            }
         ),
     }
     return config.model_copy(update=part)

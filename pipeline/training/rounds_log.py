@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.hostile import without_passwords
 from pipeline.paths import write_atomically
 from pipeline.process import LastLines, run_child
 from pipeline.training.environment import child_environment
@@ -72,8 +73,9 @@ def _log(tracking: Tracking, lacking: Mapping[str, Mapping[str, Numbers]]) -> tu
             env={**child_environment(threads=1), **tracking.environment()},
             timeout_s=None,
         )
+    last = without_passwords(said.text)
     for tracker in lacking.keys() - done - lost.keys():
-        lost[tracker] = f"the process that logs left with exit code {code}; it said last: {said.text}"
+        lost[tracker] = f"the process that logs left with exit code {code}; it said last: {last}"
     return done, lost
 
 

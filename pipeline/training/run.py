@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.engines.weights import hash_model
 from pipeline.errors import DataError, StarError
+from pipeline.hostile import without_passwords
 from pipeline.process import LastLines, run_child
 from pipeline.progress import Progress, Task
 from pipeline.training import checkpoints
@@ -127,6 +128,7 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
     if code != 0 or relay.done is None:
         how = f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"
         hint = "; signal 9 is mostly the system's answer to memory running out" if code == -9 else ""
-        raise StarError(f"the training process of {spec.output} {how}{hint}; it said last:\n{said.text}")
+        last = without_passwords(said.text)
+        raise StarError(f"the training process of {spec.output} {how}{hint}; it said last:\n{last}")
     versions = {"python": platform.python_version(), **relay.done.pop("versions")}
     return {**relay.done, "versions": versions, "seconds": round(time.monotonic() - started, 3)}

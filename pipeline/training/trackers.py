@@ -5,7 +5,6 @@ Only child processes import this module, for it brings transformers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers.integrations import get_reporting_integration_callbacks  # noq
 from transformers.trainer_callback import TrainerCallback  # noqa: TID253
 
 from pipeline.engines.weights import one_line
+from pipeline.hostile import without_passwords
 from pipeline.training.events import Say
 
 
@@ -56,7 +56,7 @@ class GuardedTracker(TrainerCallback):
 
     def _give_up(self, error: Exception) -> None:
         self._callback = None
-        said = re.sub(r"//[^/@\s]+@", "//...@", one_line(error))  # a server's address may hold a password
+        said = without_passwords(one_line(error))
         self._say("tracker_lost", tracker=self.name, why=f"{type(error).__name__}: {said}"[:300])
 
 

@@ -39,11 +39,12 @@ kept_rows as (
 kept_texts as (
     select kept_rows.*
     from kept_rows
-    join current_verdicts
-        on current_verdicts.experiment = $experiment
-        and current_verdicts.round = kept_rows.from_round
-        and current_verdicts.rationale_id = kept_rows.rationale_id
-        and current_verdicts.outcome = 'correct' -- `select.filter: none` keeps wrong ones too
+    join current_rationales
+        on current_rationales.experiment = $experiment
+        and current_rationales.round = kept_rows.from_round
+        and current_rationales.rationale_id = kept_rows.rationale_id
+        and current_rationales.outcome = 'correct' -- `select.filter: none` keeps wrong ones too
+        and current_rationales.finish_reason not in ('length', 'prompt_too_long') -- `select.cut_off: true` keeps them
     anti join flagged on flagged.problem_id = kept_rows.problem_id and flagged.norm_hash = kept_rows.norm_hash
     qualify row_number() over (
         partition by kept_rows.problem_id, kept_rows.norm_hash order by kept_rows.from_round, kept_rows.rationale_id

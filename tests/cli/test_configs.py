@@ -73,6 +73,19 @@ def test_config_schema_documents_every_field_with_default_bounds_and_marks(tmp_p
     assert "verify.grader.*, type: math" in told
 
 
+def test_config_schema_documents_a_section_once_and_then_says_where(tmp_path: Path) -> None:
+    _, told, _ = invoke("config", "--schema", home=tmp_path)
+    lines = told.splitlines()
+    for key in ("verify.grader.graders.NAME", "verify.second_grader"):
+        (line,) = [line for line in lines if line.startswith(f"# {key}.*")]
+        assert line.startswith(f"# {key}.*, type: math | numeric | ") and line.endswith(
+            ": as verify.grader.*"
+        )
+        assert not [line for line in lines if line.startswith(f"{key}.")]
+    assert "# verify.grader.engine.*: as engine.*" in lines
+    assert "# problems.sources.NAME.fields.*: as above" in lines
+
+
 def test_config_json_has_values_and_origins(tmp_path: Path) -> None:
     code, told, _ = invoke("config", "addition", "--set", "seed=3", "--json", home=tmp_path)
     shown = yaml.safe_load(told)

@@ -98,6 +98,12 @@ def test_show_tells_verdict_and_fate_and_obeys_nothing_that_a_model_wrote(home: 
     assert not any(control in told for control in CONTROLS)
 
 
+def test_show_says_the_verdict_once_where_it_is_why_an_attempt_was_left_out(home: Path) -> None:
+    _, told, _ = invoke("show", NAME, "--fate", "wrong", "--limit", "1", home=home)
+    head = told.splitlines()[0]
+    assert head.startswith("round 1 ") and head.count("wrong") == 1
+
+
 def test_show_narrows_down_by_fate_origin_and_outcome(home: Path) -> None:
     rows = [
         json.loads(line)

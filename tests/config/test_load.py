@@ -117,6 +117,25 @@ def test_load_wrong_value_names_key_value_and_expectation(
     assert error.value.exit_code == 64
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "engine.endpoint=http://u:hidden@h/v1",
+        "engine=http://u:hidden@h/v1",
+        "engine=[{at: 'https://h/p?a=b', of: 'http://u:hi/dden:hidden@h/v1'}]",
+        "engine.endpoint={url: [hidden], model: m}",
+        "engine.endpoint=hidden",
+        "prompts='ducklake:postgres:host=h password=hidden'",
+    ],
+)
+def test_load_value_of_a_wrong_type_that_may_hold_a_secret_is_not_shown(
+    config_file: Path, override: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"value not shown: it may hold a secret") as error:
+        load_config(config_file, [override])
+    assert "hidden" not in str(error.value)
+
+
 def test_validate_reports_every_error_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         validate({"model": {"base": "x"}, "problems": {}, "sed": 1}, source="here.yaml")

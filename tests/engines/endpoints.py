@@ -1,6 +1,7 @@
 """A small OpenAI-compatible server for tests: well-behaved unless a test tells it what to do."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,9 +35,12 @@ def written(text: str = "w1 w2", finish: str = "stop", **further: Any) -> Said:
 
 
 class Server:
-    """Listens on 127.0.0.1 and remembers what it was asked, by whom, and how much at once."""
+    """Listens on 127.0.0.1 and remembers what it was asked, by whom, and how much at once.
 
-    def __init__(self) -> None:
+    With `tls` it speaks HTTPS under that certificate.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answer: Answering = lambda body, before: written()
         self.models: Said = Said({"data": [{"id": MODEL, "max_model_len": 96}]})
         self.asked: list[dict[str, Any]] = []
@@ -46,7 +50,9 @@ class Server:
         self.at_once = 0
         self._lock = threading.Lock()
         self._server = _Quiet(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:

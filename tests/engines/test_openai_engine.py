@@ -1,5 +1,8 @@
 """The openai engine against a local server that is slow, busy, broken, or says strange things."""
 
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.engines import EngineConfig
+from pipeline.endpoint import client_settings
 from pipeline.engines import open_engine
 from pipeline.engines.openai_engine import OpenAIEngine
 from pipeline.errors import ConfigError, ServerError
@@ -342,3 +346,28 @@ def test_openai_few_completions_of_a_slow_server_are_handed_on_in_time(
     lists = list(opened.complete(opened.groups(REQUESTS[:8]), SAMPLING))
     assert len(lists) >= 3
     assert sum(map(len, lists)) == 8
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_server_under_a_certificate_of_ones_own_is_reached_by_engine_and_judge_with_ssl_cert_file(
+    tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx2
+
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files)
+    subprocess.run(new, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server = Server(tls)
+    try:
+        with pytest.raises(ServerError, match="CERTIFICATE_VERIFY_FAILED"):
+            engine(tokenizer_folder, server)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert one(engine(tokenizer_folder, server)).text == "w1 w2"
+        with httpx2.Client(**client_settings(None)) as judge:  # as pipeline/graders/endpoint.py asks
+            assert judge.get(f"{server.url}/models").is_success
+    finally:
+        server.close()

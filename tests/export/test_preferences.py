@@ -13,6 +13,7 @@ from pipeline.export import Layout, export_preferences
 from pipeline.paths import Home
 from pipeline.store import Store
 from tests.export.conftest import MANY
+from tests.stages.conftest import Lab, right, text_base  # noqa: F401
 
 PROBLEMS = 7
 
@@ -120,6 +121,21 @@ def test_an_unfiltered_control_has_wrong_texts_among_its_kept_ones_and_none_is_c
     with pytest.raises(NotReadyError, match="has both a kept and a wrong text in round 1"):
         export_preferences(store, MANY, 1, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_kept_text_that_was_cut_off_is_not_chosen_and_its_problem_has_none_kept(
+    tmp_path: Path,
+    text_base: Path,  # noqa: F811
+) -> None:
+    lab = Lab(tmp_path, text_base, train=2, dev=1)
+    lab.says("p0", [right(0), right(7)])
+    lab.says("p1", [right(2), right(7)], finish="length")
+    lab.run("select.cut_off=true", name=MANY, until="select")
+    kept = "select problem_id from current_training_rows order by problem_id"
+    assert lab.rows(kept) == [("p0",), ("p1",)]
+    counts = export_preferences(lab.store, MANY, 1, tmp_path / "out")
+    assert (counts.rows, dict(counts.left_out)) == (1, {"none_kept_and_none_wrong": 1})
+    assert counts.considered == 2
 
 
 @pytest.mark.slow

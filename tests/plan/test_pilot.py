@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from pipeline.config import load_config
+from pipeline.errors import ConfigError
 from pipeline.paths import Home
 from pipeline.plan import measure, run_pilot
-from pipeline.plan.pilot import TIMED_STEPS
+from pipeline.plan.pilot import TIMED_STEPS, pilot_config
 from pipeline.progress import LogProgress
 from pipeline.store import Store
-from tests.experiments import NAME
+from tests.experiments import NAME, write_config
 from tests.plan.conftest import PROBLEMS, Tried
 
 WRITTEN = "select problem_id, origin, sample, seed, text from rationales where round = 1 and not superseded"
@@ -100,3 +101,18 @@ def test_pilot_of_other_settings_has_a_home_of_its_own(tried: Tried) -> None:
     assert other.home.root != tried.pilot.home.root
     assert measure(other).count("attempts") == 3 * PROBLEMS
     assert other.experiment == NAME
+
+
+def test_pilot_reports_to_no_tracker_of_the_experiment(tried: Tried) -> None:
+    followed = load_config(tried.config, ["train.report_to=[tensorboard]"]).config
+    assert followed.train.report_to and not pilot_config(followed, PROBLEMS).train.report_to
+
+
+def test_plan_of_a_config_that_only_measures_a_server_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    server = "engine={kind: openai, endpoint: {url: 'http://127.0.0.1:9/v1', model: m}}"
+    loaded = load_config(write_config(tmp_path / "project"), [server, "rounds=0"])
+    with pytest.raises(
+        ConfigError, match=r"predicts rounds, and sums only measures: .*star run with --set evaluate.limit"
+    ):
+        run_pilot(loaded, Home(tmp_path / "home"), PROBLEMS, LogProgress())
+    assert not (tmp_path / "home").exists()

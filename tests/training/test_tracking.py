@@ -1,6 +1,7 @@
 """Trackers: what they are told equals the tables, and neither their lack nor their failure spoils an experiment."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -11,9 +12,11 @@ import pytest
 
 from pipeline.config.experiment import TrainConfig
 from pipeline.engines.weights import hash_model
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StarError
+from pipeline.hostile import without_passwords
+from pipeline.progress import LogProgress
 from pipeline.store import StageKey, Store
-from pipeline.training import Tracking, TrainSpec, log_rounds
+from pipeline.training import Tracking, TrainSpec, log_rounds, train
 from pipeline.training.fine_tune import fine_tune
 from tests.stages.conftest import Lab, lab, right, text_base  # noqa: F401
 
@@ -190,3 +193,30 @@ def test_offline_trackers_are_told_to_write_into_the_folder_and_servers_of_the_u
 def test_nothing_follows_an_experiment_that_does_not_ask_for_it() -> None:
     assert Tracking.of_rounds(TrainConfig(), "lab", Path("nowhere")) is None
     assert Tracking.of_training(TrainConfig(), "lab", 1, Path("nowhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("at http://me:hidden@host:5000/v1 and //hid@den@h", "at http://...@host:5000/v1 and //...@h"),
+        ("mail me@host, see https://host/a@b", "mail me@host, see https://host/a@b"),
+    ],
+)
+def test_address_in_what_a_library_says_is_shown_without_user_and_password(said: str, shown: str) -> None:
+    assert without_passwords(said) == shown
+
+
+def test_child_that_dies_with_an_address_on_its_lips_is_told_without_the_password(
+    spec_for: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"  # dies where it is to train or log, and is Python to the supervisor
+    python.write_text(
+        '#!/bin/sh\n[ "$1" = -m ] && { echo "no way to http://me:hidden@host:5000" >&2; exit 3; }\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    lost = log_rounds(Tracking(("tensorboard",), "run", "run", tmp_path / "trackers"), {0: {"problems": 6}})
+    assert lost["tensorboard"].endswith("exit code 3; it said last: no way to http://...@host:5000")
+    with pytest.raises(StarError, match=r"it said last:\nno way to http://\.\.\.@host:5000"):
+        train(spec_for(steps=1), LogProgress())
