@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.site import NO_PRICES
 from pipeline.plan import Estimate, Plan
 from pipeline.store import Store
 
@@ -41,7 +42,7 @@ class Beside:
 def came(store: Store, experiment: str) -> dict[int, dict[str, float]]:
     """By round: the quantities as its tables have them."""
     costs = {
-        row["round"]: row for row in store.rows("reports/cost_by_round", experiment=experiment, gpu_hour=None)
+        row["round"]: row for row in store.rows("reports/cost_by_round", experiment=experiment, **NO_PRICES)
     }
     rounds = store.rows("rounds_summary", experiment=experiment)
     return {row["round"]: _of_round(store, experiment, row, costs[row["round"]]) for row in rounds}
