@@ -289,7 +289,8 @@ def test_report_rows_are_those_of_its_query(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["yield"], 2, "star reports yield EXPERIMENT"),
+        (["yield_by_round"], 2, "star reports yield_by_round EXPERIMENT"),
+        (["yield"], 74, "no query 'reports/yield'"),
         (["yield", NAME], 74, "no query 'reports/yield'"),
         (["../checks/duplicate_keys", NAME], 74, "is not valid"),
         (["yield_by_round", "nobody"], 66, f"there are: {NAME}"),
