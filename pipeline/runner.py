@@ -27,7 +27,7 @@ from pipeline.progress import Progress
 from pipeline.rounds import STAGES, Stage, stage_named, stages_of
 from pipeline.sampling import remove_parts
 from pipeline.stages.base import EngineHolder, Model, StageContext, StageResult
-from pipeline.store import StageKey, Store
+from pipeline.store import RunSummary, StageKey, Store
 from pipeline.tiny_base import ensure_tiny_base
 from pipeline.training import require_checkpoint, require_trackers
 
@@ -289,18 +289,7 @@ def _run_shard(
         engines=session.engines,
         progress=session.progress,
     )
-    _discard_other_parts(ctx)
-    try:
-        with MemoryWatch() as memory:
-            done: StageResult = importlib.import_module(stage.module).run(ctx)
-    except BaseException as error:
-        session.store.fail(key, shard=shard, error=f"{type(error).__name__}: {error}")
-        raise
-    summary = replace(
-        done.summary,
-        versions={**versions(), **done.summary.versions},
-        peak_memory=max(memory.peak_mib, done.summary.peak_memory or 0.0),
-    )
+    done, summary = _computed(ctx, key)
     session.store.commit(
         key,
         shard=shard,
@@ -311,15 +300,37 @@ def _run_shard(
         summary=summary,
     )
     remove_parts(ctx.folder)
-    label = f"round {round_} {stage.name}" + (f" shard {shard}/{shards}" if shards > 1 else "")
-    left = stages_after(key, session.config)
-    end = expected_end(session.store, session.experiment, round_, left)
-    told = [f"{label}: {summary.text} ({speed_of(asdict(summary))})", *([end] if end else [])]
-    session.progress.note("; ".join(told))
-    if not left:
-        for line in told_of_round(session.store, session.experiment, round_, rounds):
-            session.progress.note(line)
+    _tell(ctx, key, summary)
     return "done"
+
+
+def _computed(ctx: StageContext, key: StageKey) -> tuple[StageResult, RunSummary]:
+    """Run the stage's own code: its result, and the summary with versions and peak memory."""
+    _discard_other_parts(ctx)
+    try:
+        with MemoryWatch() as memory:
+            done: StageResult = importlib.import_module(ctx.stage.module).run(ctx)
+    except BaseException as error:
+        ctx.store.fail(key, shard=ctx.shard, error=f"{type(error).__name__}: {error}")
+        raise
+    summary = replace(
+        done.summary,
+        versions={**versions(), **done.summary.versions},
+        peak_memory=max(memory.peak_mib, done.summary.peak_memory or 0.0),
+    )
+    return done, summary
+
+
+def _tell(ctx: StageContext, key: StageKey, summary: RunSummary) -> None:
+    """What a shard did and when the round will end; after the round's last stage, what the round did."""
+    shard = f" shard {ctx.shard}/{ctx.shards}" if ctx.shards > 1 else ""
+    left = stages_after(key, ctx.config)
+    end = expected_end(ctx.store, ctx.experiment, ctx.round, left)
+    told = f"round {ctx.round} {ctx.stage.name}{shard}: {summary.text} ({speed_of(asdict(summary))})"
+    ctx.progress.note(f"{told}; {end}" if end else told)
+    if not left:
+        for line in told_of_round(ctx.store, ctx.experiment, ctx.round, ctx.rounds):
+            ctx.progress.note(line)
 
 
 def input_digest(session: Session, stage: Stage, round_: int, model: Model | None) -> str:

@@ -21,9 +21,9 @@ from pipeline.endpoint import (
     refusal,
 )
 from pipeline.engines.clock import Clock
+from pipeline.engines.concurrency import Concurrency
 from pipeline.engines.openai_api import Answer, Form, fills_context
 from pipeline.engines.openai_work import Asked, Work
-from pipeline.engines.pace import Pace
 from pipeline.engines.served import NAME, Served
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
 from pipeline.engines.weights import context_of
@@ -43,7 +43,7 @@ FIRST_CONTACT_S = 30.0
 
 
 class OpenAIEngine:
-    """Asks for each completion by itself, as many at once as `Pace` says, and again where asking may help."""
+    """Asks for each completion by itself, as many at once as `Concurrency` says, again where it may help."""
 
     kind = "openai"
 
@@ -64,7 +64,7 @@ class OpenAIEngine:
             _check_key(self._endpoint)
             self.context = config.max_model_len or self._told_context() or UNKNOWN_CONTEXT
         self._flush_every = config.flush_every
-        self._pace = Pace(config.batch_size)
+        self._concurrency = Concurrency(config.batch_size)
 
     def groups(self, requests: Sequence[Request]) -> list[tuple[Request, ...]]:
         """One request each: the server chooses what it writes together."""
@@ -99,11 +99,11 @@ class OpenAIEngine:
         ready: list[Completion] = []
         flushed = time.monotonic()
         while work.unfinished:
-            while len(ready) < self._flush_every and (asked := work.next(self._pace.limit)):
+            while len(ready) < self._flush_every and (asked := work.next(self._concurrency.limit)):
                 if (too_long := self._prepare(asked, form, sampling)) is not None:
                     ready.append(too_long)
                     continue
-                work.started(asked, self._pace.turn, loop.create_task(self._ask(client, form, asked)))
+                work.started(asked, self._concurrency.turn, loop.create_task(self._ask(client, form, asked)))
             if len(ready) < self._flush_every:
                 done = loop.run_until_complete(work.some_done(FLUSH_AFTER_S))
                 answered = [completion for asked in done if (completion := self._completion(asked, work))]
@@ -137,7 +137,7 @@ class OpenAIEngine:
         data = await _send(client, "POST", form.path, self._endpoint.timeout_s, self._endpoint, asked.body)
         answer = form.answer(data, asked.prompt)
         passed = time.perf_counter() - began
-        self._pace.answered(asked.turn, passed / max(1, answer.completion_tokens))
+        self._concurrency.answered(asked.turn, passed / max(1, answer.completion_tokens))
         return answer
 
     def _completion(self, asked: Asked, work: Work) -> Completion | None:
@@ -161,7 +161,7 @@ class OpenAIEngine:
 
     def _after(self, failure: Unanswered, asked: Asked, work: Work) -> None:
         if failure.load:
-            self._pace.refused(asked.turn)
+            self._concurrency.refused(asked.turn)
         if self._served is not None and not self._served.alive:
             work.fail(self._served.ended())
         elif not failure.again or asked.failures >= self._endpoint.retries:

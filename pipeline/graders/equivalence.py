@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from pipeline.config.graders import MathGrader
-from pipeline.graders import evaluation, exact
+from pipeline.graders import evaluation, exact, floats
 from pipeline.graders.answers import (
     Based,
     Group,
@@ -328,7 +328,7 @@ def _proportional(gold: Relation, answer: Relation) -> Decision:
     sign, other = gold.signs[0], answer.signs[0]
     if symbols(left) != symbols(right):
         return DIFFERENT if "call:" not in "".join(operations(left) | operations(right)) else OPEN
-    factor = evaluation.constant_factor(left, right)
+    factor = floats.constant_factor(left, right)
     if factor is None:
         return OPEN
     if factor < 0:
@@ -406,7 +406,7 @@ def _numbers(gold: Node, answer: Node, policy: MathGrader) -> Decision:
         return OPEN
     if same:
         return SAME
-    if policy.tolerance > 0 and evaluation.within(gold, answer, policy.tolerance):
+    if policy.tolerance > 0 and floats.within(gold, answer, policy.tolerance):
         return Decision(True, "within_tolerance")
     if policy.decimals == "rounded" and (_rounded(answer, gold) or _rounded(gold, answer)):
         return Decision(True, "rounded")
@@ -424,7 +424,7 @@ def _rounded(decimal: Node, exactly: Node) -> bool:
     rational = evaluation.value(exactly)
     if rational is not None and _terminates(rational):
         return False
-    return evaluation.near(decimal, exactly, Fraction(1, 2 * 10**literal.decimals))
+    return floats.near(decimal, exactly, Fraction(1, 2 * 10**literal.decimals))
 
 
 def _terminates(number: Fraction) -> bool:

@@ -1,21 +1,16 @@
-"""From what a pilot measured to what every round would give and cost.
-
-Round 1 is written by the model that wrote the pilot, so its numbers are the pilot's, scaled up. What later
-models can do nobody knows before they are trained: their interval reaches from *as round 1* to *everything is
-solved without a hint*, and their value is that of round 1.
-"""
+"""From what a pilot measured to what every round would give and cost (work.py, times.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist, mean
 
 from pipeline.config import ExperimentConfig
 from pipeline.config.site import PricesSite
-from pipeline.plan.estimate import CONFIDENCE, NOTHING, Estimate, share, total
+from pipeline.plan.estimate import NOTHING, Estimate, share, total
 from pipeline.plan.measured import Measured
+from pipeline.plan.times import stage_seconds
+from pipeline.plan.work import Work, works
 from pipeline.rounds import stage_named, stages_of
 from pipeline.training import planned_steps
 
@@ -28,23 +23,6 @@ ASSUMPTIONS = (
     "are those of the work to do, not of how busy the machine will be",
     "all rounds of the config are run, unless nothing is kept in the first",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a round has to do: attempts and completion tokens by stage, and the rationales it would keep."""
-
-    attempts: Mapping[str, Estimate]
-    tokens: Mapping[str, Estimate]
-    kept: Estimate
-
-    def or_as(self, other: Work) -> Work:
-        """This work, its intervals reaching as far as the other's."""
-        return Work(
-            {stage: each.or_as(other.attempts[stage]) for stage, each in self.attempts.items()},
-            {stage: each.or_as(other.tokens[stage]) for stage, each in self.tokens.items()},
-            self.kept.or_as(other.kept),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +64,9 @@ class Plan:
 def predict(measured: Measured, prices: PricesSite) -> Plan:
     """Every round of the config, from round 0."""
     rounds: list[RoundPlan] = []
-    works = _works(measured)
+    to_do = works(measured)
     for round_ in range(measured.config.rounds + 1):
-        rounds.append(_round(measured, prices, round_, works[: round_ + 1]))
+        rounds.append(_round(measured, prices, round_, to_do[: round_ + 1]))
     return Plan(_rates(measured), rounds, _total(rounds), measured.trained is not None)
 
 
@@ -106,104 +84,13 @@ def _rates(measured: Measured) -> dict[str, Estimate]:
     }
 
 
-def _works(measured: Measured) -> list[Work]:
-    """The work of each round: 0 evaluates only, 1 is the pilot's, later ones reach to all solved."""
-    config = measured.config
-    first, solved = _as_pilot(measured), _all_solved(measured)
-    later = first.or_as(solved)
-    if not first.kept.value:  # the loop ends where nothing is kept
-        later = _scaled_to_nothing(later)
-    works = [Work({}, {}, NOTHING)]
-    for round_ in range(1, config.rounds + 1):
-        writing = first if round_ == 1 else later
-        kept = writing.kept + Estimate.exact(measured.imported if round_ == 1 else 0)
-        works.append(Work(writing.attempts, writing.tokens, kept))
-    evaluated = [_evaluated(measured, round_) for round_ in range(config.rounds + 1)]
-    return [
-        Work({**work.attempts, "evaluate": count}, {**work.tokens, "evaluate": tokens}, work.kept)
-        for work, (count, tokens) in zip(works, evaluated, strict=True)
-    ]
-
-
-def _as_pilot(measured: Measured) -> Work:
-    """A round that goes as the pilot went."""
-    sample, rows = measured.sample, measured.problems
-    columns = {"generate": "generated", "rationalize": "hinted", "regenerate": "regenerated"}
-    counts = {"generate": "attempts", "rationalize": "hinted", "regenerate": "regenerated"}
-    return Work(
-        {stage: sample.sum_over_round([row[name] for row in rows]) for stage, name in counts.items()},
-        {
-            stage: sample.sum_over_round([row[f"{name}_tokens"] for row in rows])
-            for stage, name in columns.items()
-        },
-        sample.count_over_round([row["kept"] for row in rows]),
-    )
-
-
-def _all_solved(measured: Measured) -> Work:
-    """A round in which every problem is solved unaided, by texts as long as the pilot's complete ones."""
-    config, sample, rows = measured.config, measured.sample, measured.problems
-    lengths = [
-        row["generated_tokens"]
-        if row["complete_tokens"] is None
-        else row["attempts"] * row["complete_tokens"]
-        for row in rows
-    ]
-    samples = config.generate.samples if config.generate.source == "model" else 1
-    most = sample.problems * min(config.select.per_problem, samples)
-    return Work(
-        {
-            "generate": Estimate.exact(sample.problems * samples),
-            "rationalize": NOTHING,
-            "regenerate": NOTHING,
-        },
-        {"generate": sample.sum_over_round(lengths), "rationalize": NOTHING, "regenerate": NOTHING},
-        Estimate(sample.problems, sample.problems, most),
-    )
-
-
-def _scaled_to_nothing(work: Work) -> Work:
-    def may_be(estimate: Estimate) -> Estimate:
-        return Estimate(0.0, 0.0, estimate.high)
-
-    return Work(
-        {stage: may_be(each) for stage, each in work.attempts.items()},
-        {stage: may_be(each) for stage, each in work.tokens.items()},
-        may_be(work.kept),
-    )
-
-
-def _evaluated(measured: Measured, round_: int) -> tuple[Estimate, Estimate]:
-    """Texts and tokens of an evaluation; round 0 has both prompt styles where there are exemplars."""
-    config = measured.config
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    counts, tokens = [], []
-    for row in measured.evaluated:
-        if round_ > 0 and row["prompt_style"] != config.evaluate.style:
-            continue
-        wanted = min(measured.splits[row["split"]], config.evaluate.limit or measured.splits[row["split"]])
-        texts = wanted * row["attempts"] / row["problems"]
-        half = z * row["spread_tokens"] / sqrt(row["attempts"])
-        each = row["mean_tokens"]
-        length = Estimate(each, max(0.0, each - half), each + half)
-        if round_ > 0:  # a trained model's texts end as those it was trained on
-            length = length.or_as(_complete_length(measured, length))
-        counts.append(Estimate.exact(texts))
-        tokens.append(length.times(texts))
-    return total(counts), total(tokens)
-
-
-def _complete_length(measured: Measured, otherwise: Estimate) -> Estimate:
-    lengths = [row["complete_tokens"] for row in measured.problems if row["complete_tokens"]]
-    return Estimate.exact(mean(lengths)) if lengths else otherwise
-
-
-def _round(measured: Measured, prices: PricesSite, round_: int, works: Sequence[Work]) -> RoundPlan:
-    config, work = measured.config, works[-1]
-    rows = _training_rows(measured, round_, works)
+def _round(measured: Measured, prices: PricesSite, round_: int, to_do: Sequence[Work]) -> RoundPlan:
+    """A round, whose work is the last in `to_do`; those before it are of the rounds before."""
+    config, work = measured.config, to_do[-1]
+    rows = _training_rows(measured, round_, to_do)
     steps = _steps(config, rows, round_)
     stages = {
-        stage.name: _stage_seconds(measured, stage.name, round_, work, steps)
+        stage.name: stage_seconds(measured, stage.name, round_, work, steps)
         for stage in stages_of(round_, config)
     }
     gpu_hours = _gpu_hours(measured, stages)
@@ -236,7 +123,7 @@ def _rate(measured: Measured, column: str, round_: int, solved: float) -> Estima
     return rate.or_as(Estimate.exact(solved)) if round_ > 1 else rate
 
 
-def _training_rows(measured: Measured, round_: int, works: Sequence[Work]) -> Estimate:
+def _training_rows(measured: Measured, round_: int, to_do: Sequence[Work]) -> Estimate:
     """Rows of this round and of those it reuses.
 
     A text that comes again word for word is left out. The high end has no such text; the low end keeps one
@@ -244,7 +131,7 @@ def _training_rows(measured: Measured, round_: int, works: Sequence[Work]) -> Es
     """
     reuse = measured.config.select.reuse_rounds
     first = 1 if reuse == "all" else max(1, round_ - reuse)
-    kept = [work.kept for work in works[first:]]
+    kept = [work.kept for work in to_do[first:]]
     every = total(kept)
     if len(kept) < 2:
         return every
@@ -277,78 +164,6 @@ def _row_length(measured: Measured, round_: int) -> Estimate:
         return all_solved
     of_kept = sample.mean_over_round([row["kept_tokens"] for row in rows], [row["kept"] for row in rows])
     return of_kept.or_as(all_solved) if round_ > 1 else of_kept
-
-
-def _stage_seconds(measured: Measured, stage: str, round_: int, work: Work, steps: Estimate) -> Estimate:
-    """Wall time of a stage: writing goes by its tokens, grading by its attempts, training by its steps."""
-    if stage == "train":
-        return _train_seconds(measured, steps)
-    if stage in work.tokens:
-        return _writing_seconds(measured, stage, round_, work)
-    written_by = stage_named(stage).inputs[:1] if stage.startswith("verify") else ()
-    run = _run_like(measured, stage, round_)
-    if run is None:
-        return NOTHING
-    attempts = [work.attempts[name] for name in written_by]
-    if stage == "select":
-        attempts = [each for name, each in work.attempts.items() if name != "evaluate"]
-    if not attempts or not run["rows_in"]:
-        return Estimate.exact(run["seconds"] or 0.0)
-    return total(attempts).times(run["seconds"] / run["rows_in"])
-
-
-def _run_like(measured: Measured, stage: str, round_: int) -> Mapping[str, float] | None:
-    """The pilot's execution of a stage: of round 0, or of round 1 for it and what follows."""
-    own = measured.runs.get((min(round_, 1), stage))
-    return own or measured.runs.get((0, stage))
-
-
-def _writing_seconds(measured: Measured, stage: str, round_: int, work: Work) -> Estimate:
-    """Start of the engine where another model comes; the engine's time by tokens, the rest by texts."""
-    source = stage if work.attempts[stage].high and _wrote(measured, stage) else "generate"
-    run = _run_like(measured, source, round_)
-    if run is None or not run["engine_tokens"]:
-        return NOTHING
-    loads = _loads(measured.config, stage, round_)
-    started = measured.facts.first_load_seconds if source == _first_written(measured) else 0.0
-    rest = max(0.0, run["seconds"] - run["engine_seconds"] - started) / max(run["rows_in"], 1)
-    load = measured.facts.first_load_seconds if round_ == 0 else measured.facts.load_seconds
-    writing = work.tokens[stage].times(run["engine_seconds"] / run["engine_tokens"])
-    return Estimate.exact(loads * load) + writing + work.attempts[stage].times(rest)
-
-
-def _wrote(measured: Measured, stage: str) -> bool:
-    run = measured.runs.get((1, stage)) or measured.runs.get((0, stage))
-    return bool(run and run["engine_tokens"])
-
-
-def _first_written(measured: Measured) -> str:
-    """The stage in which the pilot started the engine for the first time."""
-    return "evaluate" if _wrote(measured, "evaluate") else "generate"
-
-
-def _loads(config: ExperimentConfig, stage: str, round_: int) -> int:
-    """How often a stage of `star run` starts an engine: one is kept as long as its model is asked for."""
-    by_base = config.rationalize.model == "base" and round_ > 1
-    if stage == "evaluate":
-        return 1
-    return 1 if by_base and stage in ("rationalize", "regenerate") else 0
-
-
-def _train_seconds(measured: Measured, steps: Estimate) -> Estimate:
-    """Start of the child and its first step once, then a second for each step as the timed ones took."""
-    run = measured.trained
-    if run is None:
-        return NOTHING
-    first = run["detail"]["first_step_seconds"]
-    timed = max(run["detail"]["steps"] - 1, 1)
-    each = (run["engine_seconds"] - first) / timed
-    start = run["seconds"] - run["engine_seconds"] + first
-
-    def seconds(count: float) -> float:
-        return start + max(count - 1, 0) * each if count else 0.0
-
-    return Estimate(seconds(steps.value), seconds(steps.low), seconds(steps.high))
 
 
 def _gpu_hours(measured: Measured, stages: Mapping[str, Estimate]) -> Estimate | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.counted import counted
-from pipeline.stages.base import Output, StageContext, StageResult, result
+from pipeline.stages.base import Model, Output, StageContext, StageResult, result
 from pipeline.store.tables import write_rows
-from pipeline.training import Tracking, TrainSpec, planned_steps, train
+from pipeline.training import Tracking, TrainResult, TrainSpec, planned_steps, train
 
 VARIANT = "main"
 
@@ -33,21 +33,7 @@ def run(ctx: StageContext) -> StageResult:
     digest = ctx.store.rows("training_set", experiment=ctx.experiment, round=ctx.round)[0][
         "training_set_digest"
     ]
-    checkpoint = ctx.home.checkpoint(ctx.experiment, ctx.round, VARIANT) / ctx.input_digest[:12]
-    spec = TrainSpec(
-        start_path=start.path,
-        rows_path=rows_path,
-        output=checkpoint,
-        config=ctx.config.train,
-        round=ctx.round,
-        seed=ctx.config.seed,
-        pad_id=ctx.tokenizer().pad_id,
-        lineage=_lineage(ctx, start.content_hash, digest),
-        tracking=Tracking.of_training(
-            ctx.config.train, ctx.experiment, ctx.round, ctx.home.trackers(ctx.experiment)
-        ),
-    )
-    trained = train(spec, ctx.progress)
+    trained = train(_spec(ctx, start, rows_path, digest), ctx.progress)
     output.write(
         "checkpoints",
         [
@@ -67,16 +53,10 @@ def run(ctx: StageContext) -> StageResult:
             }
         ],
     )
-    text = (
-        f"{counted(trained.steps, 'step')} over {counted(written.rows, 'row')} "
-        f"({trained.epochs:.1f} epochs), loss {trained.loss:.3f}"
-    )
-    for tracker, lost in trained.lost_logs.items():
-        text += f"; {tracker} lost {counted(lost, 'log')}"
     return result(
         ctx,
         output,
-        text,
+        _told(trained, written.rows),
         rows_in=written.rows,
         rows_out=1,
         tokens=trained.tokens,
@@ -92,6 +72,31 @@ def run(ctx: StageContext) -> StageResult:
         device=trained.device,
         versions=trained.versions,
     )
+
+
+def _spec(ctx: StageContext, start: Model, rows: Path, training_set_digest: str) -> TrainSpec:
+    return TrainSpec(
+        start_path=start.path,
+        rows_path=rows,
+        output=ctx.home.checkpoint(ctx.experiment, ctx.round, VARIANT) / ctx.input_digest[:12],
+        config=ctx.config.train,
+        round=ctx.round,
+        seed=ctx.config.seed,
+        pad_id=ctx.tokenizer().pad_id,
+        lineage=_lineage(ctx, start.content_hash, training_set_digest),
+        tracking=Tracking.of_training(
+            ctx.config.train, ctx.experiment, ctx.round, ctx.home.trackers(ctx.experiment)
+        ),
+    )
+
+
+def _told(trained: TrainResult, rows: int) -> str:
+    text = (
+        f"{counted(trained.steps, 'step')} over {counted(rows, 'row')} "
+        f"({trained.epochs:.1f} epochs), loss {trained.loss:.3f}"
+    )
+    lost = (f"; {tracker} lost {counted(logs, 'log')}" for tracker, logs in trained.lost_logs.items())
+    return text + "".join(lost)
 
 
 def _lineage(ctx: StageContext, parent_hash: str, training_set_digest: str) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def test_openai_slow_answer_is_a_timeout_and_halves_what_is_on_its_way(
     server.answer = lambda body, before: replace(written(), after_s=2.0 if before == 0 else 0.0)
     opened = engine(tokenizer_folder, server, {"timeout_s": 0.5}, batch_size=8)
     run_all(opened, REQUESTS[:8], SAMPLING)
-    assert opened._pace.limit < 8
+    assert opened._concurrency.limit < 8
     assert min(map(server.asked_for, server.asked)) >= 2
 
 

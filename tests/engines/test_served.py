@@ -15,7 +15,7 @@ from pipeline.engines.openai_api import Form
 from pipeline.engines.openai_engine import OpenAIEngine
 from pipeline.engines.transformers_engine import TransformersEngine
 from pipeline.records import FinishReason, Request, Sampling
-from tests.engines.tiny_models import WORDS, run_all, word_requests
+from tests.engines.tiny_models import WORDS, assert_same_completions, run_all, word_requests
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,15 +50,7 @@ def served(word_model: Path) -> Iterator[OpenAIEngine]:
 def test_served_greedy_equals_the_transformers_engine(
     served: OpenAIEngine, words_engine: TransformersEngine
 ) -> None:
-    ours, theirs = run_all(words_engine, REQUESTS, GREEDY), run_all(served, REQUESTS, GREEDY)
-    for key, completion in theirs.items():
-        mine = ours[key]
-        assert (completion.text, completion.finish_reason) == (mine.text, mine.finish_reason)
-        assert (completion.prompt_tokens, completion.completion_tokens) == (
-            mine.prompt_tokens,
-            mine.completion_tokens,
-        )
-        assert completion.mean_logprob == pytest.approx(mine.mean_logprob, abs=1e-4)
+    assert_same_completions(run_all(served, REQUESTS, GREEDY), run_all(words_engine, REQUESTS, GREEDY))
 
 
 def test_served_stops_where_the_transformers_engine_stops(

@@ -22,7 +22,14 @@ from pipeline.progress import LogProgress
 from pipeline.records import Completion, FinishReason, Request, Sampling
 from pipeline.tiny_base import ensure_tiny_base
 from tests.engines.conftest import OpenEngine
-from tests.engines.tiny_models import WORDS, byte_tokenizer, make_model, run_all, word_requests
+from tests.engines.tiny_models import (
+    WORDS,
+    assert_same_completions,
+    byte_tokenizer,
+    make_model,
+    run_all,
+    word_requests,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -124,17 +131,7 @@ def answers(ran: Ran, name: str) -> dict[str, Completion]:
 
 
 def test_vllm_greedy_equals_the_transformers_engine(words_ran: Ran, words_engine: TransformersEngine) -> None:
-    ours = run_all(words_engine, REQUESTS, GREEDY)
-    theirs = answers(words_ran, "greedy")
-    assert set(theirs) == set(ours)
-    for key, completion in theirs.items():
-        mine = ours[key]
-        assert (completion.text, completion.finish_reason) == (mine.text, mine.finish_reason)
-        assert (completion.prompt_tokens, completion.completion_tokens) == (
-            mine.prompt_tokens,
-            mine.completion_tokens,
-        )
-        assert completion.mean_logprob == pytest.approx(mine.mean_logprob, abs=1e-4)
+    assert_same_completions(answers(words_ran, "greedy"), run_all(words_engine, REQUESTS, GREEDY))
 
 
 def test_vllm_samples_repeat_with_their_seeds_whatever_the_order(words_ran: Ran) -> None:

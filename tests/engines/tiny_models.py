@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.identity import seed_of
 from pipeline.records import Completion, Request, Sampling
 
@@ -108,3 +110,16 @@ def run_all(engine: Any, requests: Sequence[Request], sampling: Sampling) -> dic
             answers[completion.request_id] = completion
     assert set(answers) == {request.request_id for request in requests}
     return answers
+
+
+def assert_same_completions(theirs: dict[str, Completion], ours: dict[str, Completion]) -> None:
+    """Texts, ends and counts are equal, log-probabilities nearly so."""
+    assert set(theirs) == set(ours)
+    for key, completion in theirs.items():
+        mine = ours[key]
+        assert (completion.text, completion.finish_reason) == (mine.text, mine.finish_reason)
+        assert (completion.prompt_tokens, completion.completion_tokens) == (
+            mine.prompt_tokens,
+            mine.completion_tokens,
+        )
+        assert completion.mean_logprob == pytest.approx(mine.mean_logprob, abs=1e-4)

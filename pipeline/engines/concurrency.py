@@ -10,7 +10,7 @@ SLOWER = 2.0
 """A token may take this many times its best time before more at once is no gain."""
 
 
-class Pace:
+class Concurrency:
     """`limit` requests may be on their way, between 1 and `most`.
 
     It is looked at once in a turn, of `limit` answers: doubled as long as the server has never refused, then
