@@ -77,6 +77,17 @@ class Api:
         found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run}/taskInstances?limit=1000")
         return list(found["task_instances"])
 
+    def log(self, task: dict[str, Any]) -> list[str]:
+        """What the operator of a task instance, one of `tasks`, has logged in its newest try."""
+        run = urllib.parse.quote(task["dag_run_id"])
+        found = self.call(
+            "GET",
+            f"/dags/{task['dag_id']}/dagRuns/{run}/taskInstances/{task['task_id']}/logs/"
+            f"{task['try_number']}?full_content=true&map_index={task['map_index']}",
+        )
+        events = found["content"]
+        return [event["event"] for event in events if "task.operators" in (event.get("logger") or "")]
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Any request below /api/v2, logged in."""
         if self._token is None:

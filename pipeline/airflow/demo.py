@@ -1,4 +1,4 @@
-"""Triggers an experiment by the REST API and follows its rounds in the terminal."""
+"""Triggers an experiment by the REST API and follows in the terminal what its tasks say."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pipeline.airflow import LAUNCHER, ROUNDS, run_id_of
 from pipeline.airflow.api import Api, ApiError
 from pipeline.counted import counted
 from pipeline.hostile import clean
-from pipeline.progress import Progress, Task, default_progress
+from pipeline.progress import Progress, default_progress
 
 _POLL_S = 2.0
 _PATIENCE_S = 3600.0
 _ENDED = ("success", "failed")
 _DONE = ("success", "skipped", "failed", "upstream_failed", "removed")
+_ALL = -1
 
 
 def follow_demo(api: Api, config: str, rounds: int) -> bool:
@@ -53,26 +54,26 @@ def _appears(api: Api, run_id: str) -> bool:
 
 
 def _follow(api: Api, dag_id: str, run_id: str, title: str, progress: Progress, deadline: float) -> str:
-    """Show the tasks of a run as they end; the run's last state."""
-    seen: set[str] = set()
-    total = len(api.call("GET", f"/dags/{dag_id}/tasks")["tasks"])
-    with progress.task(title, total, "tasks") as bar:
-        while time.monotonic() < deadline:
-            run = api.run(dag_id, run_id) or {"state": "queued", "note": None}
-            _show(api.tasks(dag_id, run_id), seen, bar)
-            if run["state"] in _ENDED:
-                progress.note(clean(f"{title}: {run['state']}. {run.get('note') or ''}".strip()))
-                return str(run["state"])
-            time.sleep(_POLL_S)
+    """Show what the tasks of a run say while it goes on; the run's last state."""
+    told: dict[str, int] = {}
+    progress.note(f"{title}: run {run_id} of {dag_id}")
+    while time.monotonic() < deadline:
+        run = api.run(dag_id, run_id) or {"state": "queued", "note": None}
+        for task in api.tasks(dag_id, run_id):
+            _tell(api, task, told, progress)
+        if run["state"] in _ENDED:
+            progress.note(clean(f"{title}: {run['state']}. {run.get('note') or ''}".strip()))
+            return str(run["state"])
+        time.sleep(_POLL_S)
     return "not finished in time"
 
 
-def _show(tasks: list[dict[str, Any]], seen: set[str], bar: Task) -> None:
-    """Advance by the tasks all of whose shards have ended; name what runs."""
-    by_name: dict[str, list[str]] = {}
-    for task in tasks:
-        by_name.setdefault(task["task_id"], []).append(task["state"])
-    running = [name for name, states in by_name.items() if "running" in states]
-    ended = {name for name, states in by_name.items() if all(state in _DONE for state in states)}
-    bar.advance(len(ended - seen), ", ".join(running))
-    seen |= ended
+def _tell(api: Api, task: dict[str, Any], told: dict[str, int], progress: Progress) -> None:
+    """What the task's operator has said since it was last asked; `told` counts its lines, by try."""
+    this_try = f"{task['id']} {task['try_number']}"
+    if not task["try_number"] or told.get(this_try) == _ALL:
+        return
+    lines = api.log(task)
+    for line in lines[told.get(this_try, 0) :]:
+        progress.note(clean(f"  {task['task_id']} | {line}"))
+    told[this_try] = _ALL if task["state"] in _DONE else len(lines)

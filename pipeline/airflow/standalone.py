@@ -166,6 +166,8 @@ def environment(airflow: Standalone, dags: Path | None = None) -> dict[str, str]
         # Tasks report to it: with another port alone, every task would fail without a log.
         "AIRFLOW__API__BASE_URL": airflow.url,
         "AIRFLOW__API__WORKERS": "1",
+        # Between two tasks of a round the scheduler sleeps up to this long, a second by default.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command that `sys.argv` names and leave with its exit code (see `star --help`)."""
+    from pipeline.process import spare_imports
+
+    spare_imports()
     from pipeline.cli.app import app
     from pipeline.cli.signals import terminate_as_interrupt
 

@@ -18,10 +18,12 @@ from typing import Any
 from pipeline.config.engines import EngineConfig
 from pipeline.engines.vllm_engine import ENVIRONMENT, load_arguments, platform_for
 from pipeline.errors import StarError
+from pipeline.process import spare_imports
 
 
 def main() -> None:
     """Say what vllm runs on, then become its server."""
+    spare_imports()
     told = json.loads(sys.argv[1])
     config = EngineConfig.model_validate(told["engine"])
     for name, value in ENVIRONMENT.items():

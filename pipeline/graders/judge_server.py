@@ -24,6 +24,7 @@ from pipeline.engines import Engine, open_engine, resolve_kind
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import ConfigError, ModelLoadError, StarError
 from pipeline.graders.local_judge import KEY
+from pipeline.process import spare_imports
 from pipeline.progress import LogProgress
 from pipeline.records import Completion, FinishReason, Message, Request, Sampling
 
@@ -55,6 +56,7 @@ class _Refused(Exception):
 
 def main() -> None:
     """Open the model, say the port, serve until we are ended."""
+    spare_imports()
     told = json.loads(sys.argv[1])
     key = os.environ.pop(KEY)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from pipeline.process.background import Background
 from pipeline.process.child import ChildTimeoutError, LastLines, run_child
+from pipeline.process.collector import spare_imports
 from pipeline.process.memory import MemoryWatch
 
-__all__ = ["Background", "ChildTimeoutError", "LastLines", "MemoryWatch", "run_child"]
+__all__ = ["Background", "ChildTimeoutError", "LastLines", "MemoryWatch", "run_child", "spare_imports"]

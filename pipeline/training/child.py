@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import StarError
+from pipeline.process import spare_imports
 from pipeline.training.events import leave, take_over_output
 from pipeline.training.spec import TrainSpec
 
 
 def main(spec_path: str, folder: str) -> NoReturn:
     """Train as the spec says; the exit code is 0 or that of the error, which is also said as an event."""
+    spare_imports()
     say = take_over_output()
     spec = TrainSpec.from_json(Path(spec_path).read_text(encoding="utf-8"))
     try:
