@@ -19,6 +19,7 @@ from pipeline.airflow import ROUNDS, run_id_of
 from pipeline.airflow.child import ChildOutcome, run_star
 from pipeline.airflow.form import launch_arguments
 from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
+from pipeline.counted import counted
 from pipeline.paths import Home, validate_experiment
 
 FINAL_EXIT_CODES = {
@@ -87,10 +88,10 @@ class LaunchOperator(StarOperator):
             self.log.info("%s", launched["nothing_new"])
             raise DownstreamTasksSkipped(tasks=sorted(context["task"].get_flat_relative_ids(upstream=False)))
         self.log.info(
-            "experiment %s: %s rounds, %s shards",
+            "experiment %s: %s, %s",
             launched["experiment"],
-            launched["rounds"],
-            launched["shards"],
+            counted(launched["rounds"], "round"),
+            counted(launched["shards"], "shard"),
         )
         return launched
 

@@ -258,7 +258,7 @@ def _tell(airflow: Standalone, demo: str | None, rounds: int) -> None:
         except (ApiError, OSError) as error:
             print(f"the demo cannot be followed: {error}", file=sys.stderr, flush=True)
             return
-        print(f"\nlook at it: {airflow.url}/dags/star_round/grid   stop: Ctrl-C", flush=True)
+        print(f"\nlook at it: {airflow.url}/dags/star_round   stop: Ctrl-C", flush=True)
 
 
 if __name__ == "__main__":
