@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engines.attention import is_sdpa
 from pipeline.engines.kv_cache import new_cache
 from pipeline.engines.sampler import Sampler
 from pipeline.engines.stops import StopScan
@@ -40,8 +41,7 @@ class _Batch:
         self._cache, self._plain = new_cache(model.config)
         # A model that is not told positions counts them, or ALiBi's distances, from a mask of two dimensions.
         self._told_positions = "position_ids" in signature(model.forward).parameters
-        sdpa = model.config._attn_implementation == "sdpa"
-        self._own_mask = self._plain and sdpa and self._told_positions
+        self._own_mask = self._plain and is_sdpa(model) and self._told_positions
         self._room = room
         self._mask: torch.Tensor | None = None  # (rows, positions) True where a token is; None: everywhere
         self._positions: torch.Tensor | None = None  # (rows, 1) of the next token; None: the cache's length

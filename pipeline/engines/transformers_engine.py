@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.engines import EngineConfig
+from pipeline.engines.attention import SDPA, use_one_query_attention
 from pipeline.engines.batches import fixed_batches
 from pipeline.engines.decoding import Written, write_batch
 from pipeline.engines.sampler import Sampler
@@ -191,4 +192,6 @@ def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
             f"the model in {path} ({model.config.model_type}) does not take a key-value cache, which engine "
             "transformers writes with; set engine.kind: vllm, or take another model"
         )
+    if device.type == "cpu" and model.config._attn_implementation == SDPA:
+        use_one_query_attention(model)
     return model
