@@ -1,8 +1,8 @@
 """Memory of generating for many problems: `python -m benchmarks.speed.memory`.
 
-One shard, the scripted engine, one sample of each problem, for two sizes of the problem set; the peak is that
 One shard, the scripted engine, one sample of each problem, for two sizes of the problem set; the peak is of
 the whole process tree, as `stage_runs` records it. Flat: it does not grow with the number of problems.
+"""
 
 from __future__ import annotations
 
