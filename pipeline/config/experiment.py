@@ -251,6 +251,10 @@ class TrainConfig(Section):
     beta2: float = option(0.999, gt=0, lt=1)
     """Second AdamW beta."""
     max_grad_norm: float = option(1.0, gt=0)
+    max_loss_rise: float | None = option(1.0, gt=0, execution=True)
+    """A training whose loss stays more nats per token above its start than this, for a fifth of its steps
+    (5 to 20) in a row, has diverged: it is stopped, and nothing published. None: only a loss or gradient norm
+    that is not finite stops it."""
     max_length: int = option(1024, ge=8)
     """Longest row in tokens; a longer one is left out, never truncated."""
     precision: Literal["auto", "float32", "bfloat16"] = option("auto")

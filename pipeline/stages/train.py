@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.counted import counted
+from pipeline.errors import DivergedError
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
 from pipeline.store.tables import write_rows
 from pipeline.training import Tracking, TrainResult, TrainSpec, planned_steps, train
@@ -33,7 +34,7 @@ def run(ctx: StageContext) -> StageResult:
     digest = ctx.store.rows("training_set", experiment=ctx.experiment, round=ctx.round)[0][
         "training_set_digest"
     ]
-    trained = train(_spec(ctx, start, rows_path, digest), ctx.progress)
+    trained = _train(ctx, _spec(ctx, start, rows_path, digest))
     output.write(
         "checkpoints",
         [
@@ -72,6 +73,17 @@ def run(ctx: StageContext) -> StageResult:
         device=trained.device,
         versions=trained.versions,
     )
+
+
+def _train(ctx: StageContext, spec: TrainSpec) -> TrainResult:
+    try:
+        return train(spec, ctx.progress)
+    except DivergedError as error:
+        raise DivergedError(
+            f"{error}. What decides the outcome is recorded with experiment {ctx.experiment}, so go on under "
+            f"a new name: star fork {ctx.experiment} NEW --from-round {ctx.round - 1} --set "
+            f"train.learning_rate={ctx.config.train.learning_rate / 10:g}"
+        ) from None
 
 
 def _spec(ctx: StageContext, start: Model, rows: Path, training_set_digest: str) -> TrainSpec:

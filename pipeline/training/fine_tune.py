@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-import math
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig
-from pipeline.errors import DataError, StarError
+from pipeline.errors import DataError, DivergedError, StarError
 from pipeline.training.checkpoints import copy_companions
 from pipeline.training.events import Say
 from pipeline.training.plan import (
@@ -25,6 +23,7 @@ from pipeline.training.plan import (
 from pipeline.training.rows import PadRight, read_rows
 from pipeline.training.spec import TrainSpec
 from pipeline.training.tracking import PROJECT
+from pipeline.training.watch import Watch
 
 SMALL_VOCABULARY = 4096
 
@@ -32,8 +31,8 @@ SMALL_VOCABULARY = 4096
 def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
     """Train and write weights, config and tokenizer into `folder`; returns the facts of the run.
 
-    Says `step` (step, loss, tokens so far, seconds) after each optimizer step. Raises DataError for a bad row
-    and StarError, with the step and the remedy, for a loss that is not finite or memory that ran out.
+    Says `step` (step, loss, tokens so far, seconds) after each optimizer step. Raises DataError for a bad
+    row, DivergedError as `watch` says, and StarError where memory ran out: with the step and the remedy.
     """
     import torch
 
@@ -85,51 +84,6 @@ def import_libraries() -> None:
     gc.enable()
 
 
-class Watch:
-    """Follows the loss of each step; stops the training when it is not finite.
-
-    `seconds` are those from the start to the end of the newest step, `first_seconds` to the end of the first.
-    """
-
-    def __init__(self, config: TrainConfig, steps: int, lengths: list[int], say: Say) -> None:
-        self._config, self._lengths, self._say = config, lengths, say
-        self._window = max(1, min(steps, max(10, steps // 10)))
-        self._losses: list[float] = []
-        self._micro_losses: list[float] = []
-        self._started = time.monotonic()
-        self.tokens = 0
-        self.seconds = self.first_seconds = 0.0
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps finished."""
-        return len(self._losses)
-
-    def forward(self, loss: float) -> None:
-        """One forward and backward pass: its share of the step's mean loss per trained token."""
-        batch, micro = self._config.batch_size, micro_batch(self._config)
-        self._micro_losses.append(loss)
-        if not math.isfinite(loss):
-            now = self._config
-            raise StarError(
-                f"the training loss of step {self.step + 1} is {loss}; lower train.learning_rate (now "
-                f"{now.learning_rate:g}) or train.max_grad_norm (now {now.max_grad_norm:g}), lengthen "
-                f"train.warmup_ratio (now {now.warmup_ratio:g}), or set train.precision to float32"
-            )
-        if len(self._micro_losses) == batch // micro:
-            self._losses.append(sum(self._micro_losses))
-            self._micro_losses.clear()
-            self.tokens += sum(self._lengths[(self.step - 1) * batch : self.step * batch])
-            self.seconds = round(time.monotonic() - self._started, 3)
-            self.first_seconds = self.first_seconds or self.seconds
-            self._say("step", step=self.step, loss=self._losses[-1], tokens=self.tokens, seconds=self.seconds)
-
-    def last_mean(self) -> float:
-        """Mean loss of the last tenth of the steps, at least ten of them where there are so many."""
-        last = self._losses[-self._window :]
-        return sum(last) / len(last)
-
-
 def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> Any:
     """The trainer: our rows in our order, padded by our collator, nothing saved or printed."""
     from datasets import Dataset
@@ -144,6 +98,11 @@ def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> An
             loss = super().training_step(*args, **kwargs)
             self.watch.forward(float(loss))
             return loss
+
+        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+            norm = super()._get_grad_norm(*args, **kwargs)
+            self.watch.gradient(float(norm))
+            return norm
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             # TRL goes over the vocabulary in chunks and adds entropies. That spares memory where the logits
@@ -276,7 +235,7 @@ def _save(trainer: Any, spec: TrainSpec, folder: Path) -> None:
     if spec.config.lora is not None:
         model = model.float().merge_and_unload()
     if not all(torch.isfinite(weight).all() for weight in model.parameters()):
-        raise StarError(
+        raise DivergedError(
             f"after {trainer.state.global_step} steps some weights are not finite; lower train.learning_rate "
             f"(now {spec.config.learning_rate:g}) or set train.precision to float32"
         )

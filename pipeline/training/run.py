@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.engines.weights import hash_model
-from pipeline.errors import DataError, StarError
+from pipeline.errors import DataError, DivergedError, StarError
 from pipeline.hostile import without_passwords
 from pipeline.process import LastLines, run_child
 from pipeline.progress import Progress, Task
@@ -54,8 +54,8 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
     """Train as `spec` says and publish the checkpoint as `spec.output`, whole or not at all.
 
     An `output` that holds what this spec gives is taken as it is. Raises NotReadyError where the start model
-    is incomplete, DataError for a bad training row, StarError where the disk is full, the loss is not finite,
-    memory ran out or the child failed (with the end of what it said).
+    is incomplete, DataError for a bad training row, DivergedError as `watch` says, StarError where the disk
+    is full, memory ran out or the child failed (with the end of what it said).
     """
     checkpoints.require_checkpoint(spec.start_path)
     spec_digest = spec.digest()
@@ -123,7 +123,8 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
             timeout_s=None,
         )
     if relay.error is not None:
-        kind = DataError if relay.error["exit_code"] == DataError.exit_code else StarError
+        kinds = {kind.exit_code: kind for kind in (DataError, DivergedError)}
+        kind = kinds.get(relay.error["exit_code"], StarError)
         raise kind(f"training of {spec.output}: {relay.error['message']}")
     if code != 0 or relay.done is None:
         how = f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"

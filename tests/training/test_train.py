@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.config.experiment import LoraConfig
 from pipeline.engines.weights import hash_model
-from pipeline.errors import DataError, NotReadyError, StarError
+from pipeline.errors import DataError, DivergedError, NotReadyError, StarError
 from pipeline.training import TrainSpec, train
 from pipeline.training.fine_tune import fine_tune
 from tests.training.conftest import END_ID, RecordingProgress
@@ -160,7 +160,7 @@ def test_fine_tune_bfloat16_base_stays_bfloat16_on_disk(spec_for: Spec, base: Pa
 
 
 def test_fine_tune_loss_that_is_not_finite_names_the_step_and_the_remedy(spec_for: Spec):
-    with pytest.raises(StarError, match=r"loss of step \d+ is (nan|inf); lower train\.learning_rate"):
+    with pytest.raises(DivergedError, match=r"loss of step \d+ is (nan|inf); lower train\.learning_rate"):
         in_this_process(spec_for(learning_rate=1e38, warmup_ratio=0.0, max_grad_norm=1e30))
 
 
