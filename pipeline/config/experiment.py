@@ -255,6 +255,15 @@ class TrainConfig(Section):
     """A training whose loss stays more nats per token above its start than this, for a fifth of its steps
     (5 to 20) in a row, has diverged: it is stopped, and nothing published. None: only a loss or gradient norm
     that is not finite stops it."""
+    held_out: float | None = option(None, gt=0, lt=1, later=True)
+    """Share of the training set's problems, drawn by `seed`, whose rows are not trained on but measure the
+    training: the weights with the lowest loss on them are kept. Their rows are recorded as left out
+    (`held_out`). None: all rows are trained on, and the last weights kept."""
+    patience: int | None = option(None, ge=1, later=True)
+    """Stop after so many measurements of held-out rows in a row without a lower loss. None: never."""
+    evaluate_every: int | None = option(None, ge=1, later=True)
+    """Steps between measurements of held-out rows; the last step is measured in any case. None: a tenth of
+    the steps."""
     max_length: int = option(1024, ge=8)
     """Longest row in tokens; a longer one is left out, never truncated."""
     precision: Literal["auto", "float32", "bfloat16"] = option("auto")
@@ -266,6 +275,10 @@ class TrainConfig(Section):
     """Which checkpoints stay on disk after each round. `last`: the newest, which the next round is written
     with. `best`: the best by dev accuracy too (without dev problems there is none). `all`: every round's.
     Their rows stay in the store in any case."""
+    save_every: float | None = option(10.0, gt=0, execution=True)
+    """Minutes of training between saved states, from the newest of which a killed training goes on. Two at
+    most are on disk, each up to four times the weights in float32, and none after the end. None: it starts
+    anew."""
     threads: int = option(1, ge=1, execution=True)
     """CPU threads of the training process."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = option((), execution=True)
@@ -276,6 +289,16 @@ class TrainConfig(Section):
     tracker that fails ends nothing: what it lost is told and counted."""
     run_name: str | None = option(None, execution=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the run at the trackers; trainings add their round (`-r001`). None: that of the experiment."""
+
+    @model_validator(mode="after")
+    def _something_is_held_out(self) -> TrainConfig:
+        for name in ("patience", "evaluate_every"):
+            if self.held_out is None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"train.{name} is about held-out rows, and there are none; set train.held_out to their "
+                    "share, for example 0.1, or leave it out"
+                )
+        return self
 
 
 class PassAtK(Section):

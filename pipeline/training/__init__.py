@@ -1,6 +1,7 @@
 """Supervised fine-tuning on the selected rows, in a child process; checkpoints appear whole or not at all."""
 
 from pipeline.training.checkpoints import CheckpointRole, prune, require_checkpoint
+from pipeline.training.held_out import held_out_problems
 from pipeline.training.plan import StepPlan, planned_steps
 from pipeline.training.rounds_log import log_rounds
 from pipeline.training.run import TrainResult, train
@@ -13,6 +14,7 @@ __all__ = [
     "TrainResult",
     "TrainSpec",
     "Tracking",
+    "held_out_problems",
     "log_rounds",
     "planned_steps",
     "prune",

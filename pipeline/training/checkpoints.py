@@ -111,11 +111,20 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def work_folder(output: Path) -> Path:
-    """A fresh folder beside `output` for unfinished work; what a killed training left there is removed."""
+def states_folder(output: Path, digest: str) -> Path:
+    """Beside `output`: where an unfinished training of that digest saves its states."""
+    return output.parent / f".{output.name}.states-{digest[:16]}"
+
+
+def work_folder(output: Path, states: Path | None = None) -> Path:
+    """A fresh folder beside `output` for unfinished work; what a killed training left there is removed.
+
+    All but `states`: from them a training goes on.
+    """
     leftovers = output.parent.glob(f".{output.name}.*") if output.parent.is_dir() else ()
     for leftover in leftovers:
-        shutil.rmtree(leftover)
+        if leftover != states:
+            shutil.rmtree(leftover)
     folder = output.parent / f".{output.name}.work{os.getpid()}"
     folder.mkdir(parents=True)
     return folder

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DivergedError
@@ -19,8 +21,8 @@ from pipeline.training.plan import micro_batch
 class Watch:
     """The losses of a training, its trained tokens and its time.
 
-    `seconds` are those from the start to the end of the newest step, `first_seconds` to the end of the first;
-    a training that goes on from a saved state adds its own to those of before.
+    `seconds` are those from the start to the end of the newest step, `first_seconds` to the end of the first.
+    Of a training that goes on from a saved state, `seconds` are those since then, and `new_tokens` too.
     """
 
     def __init__(self, config: TrainConfig, steps: int, lengths: list[int], say: Say) -> None:
@@ -31,13 +33,18 @@ class Watch:
         self._losses: list[float] = []
         self._micro_losses: list[float] = []
         self._started = time.monotonic()
-        self.tokens = 0
+        self.tokens = self._tokens_before = 0
         self.seconds = self.first_seconds = 0.0
 
     @property
     def step(self) -> int:
         """Optimizer steps finished."""
         return len(self._losses)
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens trained by this process."""
+        return self.tokens - self._tokens_before
 
     def forward(self, loss: float) -> None:
         """One forward and backward pass: its share of the step's mean loss per trained token.
@@ -62,6 +69,20 @@ class Watch:
         if not math.isfinite(norm):
             loss = self._losses[-1]
             raise self._diverged(f"the gradient norm of step {self.step} is {norm}, its loss {loss:.3f}")
+
+    def held_out(self, loss: float) -> None:
+        """The loss on held-out rows after the newest step; DivergedError where it is not finite."""
+        if not math.isfinite(loss):
+            raise self._diverged(f"the held-out loss after step {self.step} is {loss}")
+
+    def as_fields(self) -> dict[str, Any]:
+        """What it has seen, for a saved state."""
+        return {"losses": self._losses, "tokens": self.tokens}
+
+    def go_on_from(self, fields: Mapping[str, Any]) -> None:
+        """Take up what `as_fields` gave of the steps before."""
+        self._losses = list(fields["losses"])
+        self.tokens = self._tokens_before = int(fields["tokens"])
 
     def last_mean(self) -> float:
         """Mean loss of the last tenth of the steps, at least ten of them where there are so many."""

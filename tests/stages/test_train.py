@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipeline.errors import DivergedError
@@ -33,3 +35,19 @@ def test_train_that_diverges_says_why_publishes_nothing_and_is_done_again_from_t
     assert len(solved.rows(failed)) == 2
     solved.run(*settings, "train.max_loss_rise=null", until="train")
     assert solved.rows("select count(*) from checkpoints where not superseded") == [(1,)]
+
+
+def test_train_rows_of_held_out_problems_measure_it_and_are_left_out_with_that_reason(solved: Lab) -> None:
+    solved.run("train.held_out=0.3", "train.epochs=4", "train.batch_size=2")
+    left_out = solved.rows(
+        "select problem_id, reason, detail from rejections where stage = 'train' and not superseded order by all"
+    )
+    assert len(left_out) == 2
+    assert {row[1:] for row in left_out} == {("held_out", "of 2 problems held out to measure the training")}
+    assert solved.rows("select rows, steps from checkpoints where not superseded") == [(4, 8)]
+    ((detail, summary),) = solved.rows("select detail, summary from stage_runs where stage = 'train'")
+    assert [step for step, _ in json.loads(detail)["held_out"]["losses"]] == list(range(1, 9))
+    assert "2 rows of 2 problems held out, their loss lowest" in summary
+    fates = solved.store.rows("reports/fates_by_round", experiment="lab")
+    assert {row["fate"]: row["attempts"] for row in fates} == {"kept": 4, "held_out": 2, "duplicate": 6}
+    assert solved.rows("select count(*) from stage_runs where stage = 'check' and status = 'done'") == [(2,)]
