@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.experiment import TrainConfig
 from pipeline.counted import counted
 from pipeline.errors import DivergedError
 from pipeline.records import Rejection, RejectionReason
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
+from pipeline.stages.sweep import best_of, variant_name
 from pipeline.store.tables import write_rows
 from pipeline.training import Tracking, TrainResult, TrainSpec, held_out_problems, planned_steps, train
 
@@ -37,17 +39,15 @@ def run(ctx: StageContext) -> StageResult:
         return result(
             ctx, output, "no training rows: nothing was kept, so nothing is trained", rows_in=0, rows_out=0
         )
-    plan = planned_steps(ctx.config.train, training_set.rows, ctx.round)
-    ctx.progress.note(plan.sentence)
     ctx.engines.close()
-    trained = _train(ctx, _spec(ctx, start, training_set))
+    trained, variants = _train(ctx, start, training_set)
     output.write("checkpoints", [_checkpoint(ctx, start, training_set, trained)])
     if training_set.rejections:
         output.write("rejections", (asdict(rejection) for rejection in training_set.rejections))
     return result(
         ctx,
         output,
-        _told(trained, training_set),
+        _told(trained, training_set, variants),
         rows_in=training_set.rows + len(training_set.rejections),
         rows_out=1,
         tokens=trained.tokens,
@@ -55,7 +55,7 @@ def run(ctx: StageContext) -> StageResult:
         engine_tokens=trained.new_tokens,
         peak_memory=trained.peak_memory_mb,
         peak_gpu_memory=trained.peak_gpu_memory_mb,
-        detail=_detail(trained),
+        detail={**_detail(trained), **({"variants": variants} if variants else {})},
         device=trained.device,
         versions=trained.versions,
     )
@@ -106,9 +106,23 @@ def _inputs(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"input_ids": row["input_ids"], "labels": row["labels"]}
 
 
-def _train(ctx: StageContext, spec: TrainSpec) -> TrainResult:
+def _train(
+    ctx: StageContext, start: Model, training_set: TrainingSet
+) -> tuple[TrainResult, list[dict[str, Any]]]:
+    """The training of the round, or of a sweep the best one, with a record of each."""
+    trainings = ctx.config.train.trainings()
+    for config in trainings:
+        ctx.progress.note(planned_steps(config, training_set.rows, ctx.round).sentence)
     try:
-        return train(spec, ctx.progress)
+        if ctx.config.train.variants is None:
+            return train(_spec(ctx, start, training_set, trainings[0], VARIANT), ctx.progress), []
+        specs = [
+            _spec(ctx, start, training_set, config, variant_name(index))
+            for index, config in enumerate(trainings)
+        ]
+        best, candidates = best_of(ctx, specs)
+        assert best.trained is not None, "the best of a sweep was trained"
+        return best.trained, [each.as_fields(best) for each in candidates]
     except DivergedError as error:
         raise DivergedError(
             f"{error}. What decides the outcome is recorded with experiment {ctx.experiment}, so go on under "
@@ -117,12 +131,14 @@ def _train(ctx: StageContext, spec: TrainSpec) -> TrainResult:
         ) from None
 
 
-def _spec(ctx: StageContext, start: Model, training_set: TrainingSet) -> TrainSpec:
+def _spec(
+    ctx: StageContext, start: Model, training_set: TrainingSet, config: TrainConfig, variant: str
+) -> TrainSpec:
     return TrainSpec(
         start_path=start.path,
         rows_path=training_set.path,
-        output=ctx.home.checkpoint(ctx.experiment, ctx.round, VARIANT) / ctx.input_digest[:12],
-        config=ctx.config.train,
+        output=ctx.home.checkpoint(ctx.experiment, ctx.round, variant) / ctx.input_digest[:12],
+        config=config,
         round=ctx.round,
         seed=ctx.config.seed,
         pad_id=ctx.tokenizer().pad_id,
@@ -168,7 +184,7 @@ def _detail(trained: TrainResult) -> dict[str, Any]:
     return detail
 
 
-def _told(trained: TrainResult, training_set: TrainingSet) -> str:
+def _told(trained: TrainResult, training_set: TrainingSet, variants: Sequence[Mapping[str, Any]]) -> str:
     text = (
         f"{counted(trained.steps, 'step')} over {counted(training_set.rows, 'row')} "
         f"({trained.epochs:.1f} epochs), loss {trained.loss:.3f}"
@@ -180,6 +196,9 @@ def _told(trained: TrainResult, training_set: TrainingSet) -> str:
             f"{counted(len(training_set.held_out), 'problem')} held out, their loss lowest ({lowest:.3f}) "
             f"after step {trained.best_step:,}, whose weights are kept"
         )
+    for variant in variants:
+        if variant["taken"]:
+            text += f"; {variant['variant']} taken of {len(variants)}"
     if trained.resumed_step:
         text += f"; went on after step {trained.resumed_step:,}"
     lost = (f"; {tracker} lost {counted(logs, 'log')}" for tracker, logs in trained.lost_logs.items())

@@ -91,7 +91,7 @@ def publish(folder: Path, output: Path, lineage: dict[str, Any]) -> None:
     for item in [*folder.iterdir(), folder]:
         sync(item)
     if output.exists():
-        remove(output)
+        remove_checkpoint(output)
     os.replace(folder, output)
     sync(output.parent)
 
@@ -130,7 +130,7 @@ def work_folder(output: Path, states: Path | None = None) -> Path:
     return folder
 
 
-def remove(path: Path) -> None:
+def remove_checkpoint(path: Path) -> None:
     """Delete a checkpoint so that it is gone at once, never half there."""
     doomed = path.with_name(f".{path.name}.removed{os.getpid()}")
     os.replace(path, doomed)
@@ -151,5 +151,5 @@ def prune(checkpoints: Sequence[CheckpointRole], keep: Literal["best", "last", "
 def _remove_existing(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         if path.exists():
-            remove(path)
+            remove_checkpoint(path)
             yield path

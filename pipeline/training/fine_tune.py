@@ -15,6 +15,7 @@ from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DataError, DivergedError, StarError
 from pipeline.training.checkpoints import copy_companions
 from pipeline.training.events import Say
+from pipeline.training.kernels import flash_attention
 from pipeline.training.plan import (
     StepPlan,
     micro_batch,
@@ -173,7 +174,8 @@ def _trainer(
         args=_arguments(spec, plan, states),
         train_dataset=Dataset(rows).select(order),
         eval_dataset=held_out and Dataset(held_out),
-        data_collator=PadRight(spec.pad_id),
+        # Rows that are packed are laid end to end by TRL's own collator.
+        data_collator=None if spec.config.packing else PadRight(spec.pad_id),
         processing_class=AutoTokenizer.from_pretrained(spec.start_path),
         peft_config=_lora(spec.config),
     )
@@ -218,7 +220,9 @@ def _arguments(spec: TrainSpec, plan: StepPlan, states: Path) -> Any:
         # The rows are ready: never tokenized, shuffled, packed or truncated again.
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
-        packing=False,
+        packing=False,  # TRL's would put other rows into a batch than the plan has
+        padding_free=config.packing,
+        use_liger_kernel=config.liger,
         train_sampling_strategy="sequential",
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -266,7 +270,10 @@ def _load(spec: TrainSpec) -> Any:
 
     frozen = spec.config.lora is not None and _in_bfloat16(spec.config)
     dtype = torch.bfloat16 if frozen else torch.float32
-    return AutoModelForCausalLM.from_pretrained(spec.start_path, dtype=dtype, use_safetensors=True)
+    attention = {"attn_implementation": flash_attention()} if spec.config.packing else {}
+    return AutoModelForCausalLM.from_pretrained(
+        spec.start_path, dtype=dtype, use_safetensors=True, **attention
+    )
 
 
 def _lora(config: TrainConfig) -> Any:

@@ -21,6 +21,7 @@ from pipeline.process import LastLines, run_child
 from pipeline.progress import Progress, Task
 from pipeline.training import checkpoints
 from pipeline.training.environment import child_environment
+from pipeline.training.kernels import require_kernels
 from pipeline.training.plan import micro_batch, planned_steps
 from pipeline.training.spec import TrainSpec
 
@@ -61,10 +62,11 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
     """Train as `spec` says and publish the checkpoint as `spec.output`, whole or not at all.
 
     An `output` that holds what this spec gives is taken as it is, and a training that was killed goes on from
-    its newest intact state. Raises NotReadyError where the start model
-    is incomplete, DataError for a bad training row, DivergedError as `watch` says, StarError where the disk
-    is full, memory ran out or the child failed (with the end of what it said).
+    its newest intact state. Raises ConfigError where it asks for kernels that are not here, NotReadyError
+    where the start model is incomplete, DataError for a bad training row, DivergedError as `watch` says,
+    StarError where the disk is full, memory ran out or the child failed (with the end of what it said).
     """
+    require_kernels(spec.config)
     checkpoints.require_checkpoint(spec.start_path)
     spec_digest = spec.digest()
     known = checkpoints.read_lineage(spec.output)
