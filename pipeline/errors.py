@@ -61,6 +61,12 @@ class InvariantError(StarError):
     exit_code = 70
 
 
+class DivergedError(StarError):
+    """A training was stopped because it diverged (exit code 77); again as it is, it would do so again."""
+
+    exit_code = 77
+
+
 class StoppedByGateError(StarError):
     """A quality gate of the config stopped the run (exit code 76)."""
 

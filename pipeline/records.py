@@ -83,6 +83,7 @@ class RejectionReason(StrEnum):
     ROW_TOO_LONG = "row_too_long"
     END_TOKEN_INSIDE = "end_token_inside"
     EXCLUDED_BY_PERSON = "excluded_by_person"
+    HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ class Stage:
     raised when the meaning of its output changes. `model` says whose weights it reads. A stage `always` runs
     again in the round that ended a run: it is cheap, and its outcome depends on the number of rounds. A stage
     with `only_if` is part of a round only where that field of the config is set. A stage with
-    `flags` depends on what people said of attempts (the table `flags`).
+    `flags` depends on what people said of attempts (the table `flags`). A stage with `tries` measures what it
+    makes where `train.variants` is set; then those parts of the config decide its outcome too, and so do the
+    problems.
     """
 
     name: str
@@ -38,12 +40,21 @@ class Stage:
     always: bool = False
     only_if: str | None = None
     flags: bool = False
+    tries: tuple[str, ...] = ()
     version: int = 1
 
     @property
     def grades(self) -> bool:
         """Whether a grader works in it."""
         return "verify.grader" in self.config
+
+    def inputs_of(self, config: ExperimentConfig) -> tuple[str, ...]:
+        """The stages of the same round that it stands on."""
+        return (*self.inputs, "prepare") if self.tries and config.train.variants else self.inputs
+
+    def config_of(self, config: ExperimentConfig) -> tuple[str, ...]:
+        """The parts of the config that decide its outcome."""
+        return (*self.config, *self.tries) if config.train.variants else self.config
 
     def in_round(self, round_: int, config: ExperimentConfig) -> bool:
         """Whether the stage is part of round `round_` of an experiment."""
@@ -142,6 +153,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=("select",),
         config=("train", "seed"),
         model="previous",
+        tries=("evaluate", "verify.grader", "prompts", "engine", "generate.max_tokens", "generate.stop"),
     ),
     Stage(
         "evaluate",

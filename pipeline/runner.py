@@ -29,7 +29,7 @@ from pipeline.sampling import remove_parts
 from pipeline.stages.base import EngineHolder, Model, StageContext, StageResult
 from pipeline.store import RunSummary, StageKey, Store
 from pipeline.tiny_base import ensure_tiny_base
-from pipeline.training import require_checkpoint, require_trackers
+from pipeline.training import require_checkpoint, require_kernels, require_trackers
 
 StageOutcome = Literal["done", "was done"]
 
@@ -247,6 +247,8 @@ def _run_shard(
     session: Session, stage: Stage, round_: int, shard: int, rounds: int, *, force: bool = False
 ) -> StageOutcome:
     require_trackers(session.config.train)  # in the first stage already, long before a training
+    if stage.gpu:
+        require_kernels(session.config.train)
     key = StageKey(session.experiment, round_, stage.name)
     shards = session.config.shards if stage.sharded else 1
     model = session.model(stage, round_)
@@ -340,7 +342,7 @@ def input_digest(session: Session, stage: Stage, round_: int, model: Model | Non
     """
     inputs = {
         name: _output(session, name, round_)
-        for name in stage.inputs
+        for name in stage.inputs_of(session.config)
         if stage_named(name).in_round(round_, session.config)
     }
     previous = {
@@ -353,7 +355,7 @@ def input_digest(session: Session, stage: Stage, round_: int, model: Model | Non
         "version": stage.version,
         "inputs": inputs,
         "previous": previous,
-        "config": stage_config(session.config, stage.config),
+        "config": stage_config(session.config, stage.config_of(session.config)),
         "model": model.content_hash if model else None,
         "base": session.base().content_hash,
     }

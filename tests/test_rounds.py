@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.config.experiment import TrainVariant
 from pipeline.rounds import STAGES, stage_named, stages_of
 
 
@@ -57,3 +58,21 @@ def test_later_round_has_the_stages_that_the_config_asks_for() -> None:
 def test_unknown_stage_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         stage_named("gernerate")
+
+
+def test_train_depends_on_what_measures_its_variants_only_where_there_are_some() -> None:
+    config = ExperimentConfig.model_validate(
+        {
+            "model": {"base": "somewhere"},
+            "problems": {"sources": {"train": {"kind": "jsonl", "path": "train.jsonl"}}},
+            "verify": {"grader": {"type": "numeric"}},
+        }
+    )
+    train = stage_named("train")
+    assert (train.inputs_of(config), train.config_of(config)) == (("select",), ("train", "seed"))
+    variants = (TrainVariant(learning_rate=1e-5), TrainVariant(learning_rate=1e-4))
+    swept = config.model_copy(update={"train": config.train.model_copy(update={"variants": variants})})
+    assert train.inputs_of(swept) == ("select", "prepare")
+    assert {"evaluate", "verify.grader", "prompts", "engine"} <= set(train.config_of(swept))
+    assert stage_named("generate").config_of(swept) == stage_named("generate").config
+    assert [each.learning_rate for each in swept.train.trainings()] == [1e-5, 1e-4]

@@ -28,6 +28,7 @@ FINAL_EXIT_CODES = {
     65: "bad data",
     66: "something earlier is missing",
     70: "a broken invariant",
+    77: "a training that diverges",
 }
 """Exit codes of `star` that no second try changes."""
 LEASE_HELD = 75

@@ -39,7 +39,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 an error of another kind; 2 a wrong option; 64 bad config; 65 bad data; "
     "66 something earlier is missing; 69 a model cannot be loaded; 70 an invariant is broken; "
     "74 the store or a file cannot be used; 75 someone else is running the experiment; "
-    "76 a quality gate stopped it; 130 and 143 interrupted."
+    "76 a quality gate stopped it; 77 a training diverged; 130 and 143 interrupted."
 )
 
 

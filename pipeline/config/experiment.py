@@ -218,6 +218,20 @@ class LoraConfig(Section):
     target_modules: tuple[str, ...] | Literal["all-linear"] = option("all-linear")
 
 
+class TrainVariant(Section):
+    """One training of a sweep: what it sets differs from the rest of `train`."""
+
+    learning_rate: float | None = option(None, gt=0)
+    epochs: float | None = option(None, gt=0)
+    """With `schedule: epochs` only."""
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> TrainVariant:
+        if self.learning_rate is None and self.epochs is None:
+            raise ValueError("a variant of train.variants sets nothing; set learning_rate, epochs or both")
+        return self
+
+
 class TrainConfig(Section):
     """Supervised fine-tuning on the selected rows, loss on the completion and its end token only."""
 
@@ -251,17 +265,46 @@ class TrainConfig(Section):
     beta2: float = option(0.999, gt=0, lt=1)
     """Second AdamW beta."""
     max_grad_norm: float = option(1.0, gt=0)
+    max_loss_rise: float | None = option(1.0, gt=0, execution=True)
+    """A training whose loss stays more nats per token above its start than this, for a fifth of its steps
+    (5 to 20) in a row, has diverged: it is stopped, and nothing published. None: only a loss or gradient norm
+    that is not finite stops it."""
+    variants: tuple[TrainVariant, ...] | None = option(None, min_length=2, later=True)
+    """Trainings of one round on the same rows, one after the other, such as `[{learning_rate: 1.0e-5},
+    {learning_rate: 3.0e-5}]`. Each is measured on the dev problems, greedily and as `evaluate` says, and the
+    best is the round's model; of equals the one with the lower held-out loss, then the first. Without dev
+    problems the lowest held-out loss decides. One that diverges is out. What each came to is kept (`star
+    reports training_variants`), its weights are not. Eval problems have no say."""
+    held_out: float | None = option(None, gt=0, lt=1, later=True)
+    """Share of the training set's problems, drawn by `seed`, whose rows are not trained on but measure the
+    training: the weights with the lowest loss on them are kept. Their rows are recorded as left out
+    (`held_out`). None: all rows are trained on, and the last weights kept."""
+    patience: int | None = option(None, ge=1, later=True)
+    """Stop after so many measurements of held-out rows in a row without a lower loss. None: never."""
+    evaluate_every: int | None = option(None, ge=1, later=True)
+    """Steps between measurements of held-out rows; the last step is measured in any case. None: a tenth of
+    the steps."""
     max_length: int = option(1024, ge=8)
     """Longest row in tokens; a longer one is left out, never truncated."""
     precision: Literal["auto", "float32", "bfloat16"] = option("auto")
     """`auto`: bfloat16 on a GPU, float32 on a CPU."""
     gradient_checkpointing: bool = option(False, execution=True)
+    packing: bool = option(False, execution=True)
+    """Lay the rows of a forward pass end to end, without padding, each attending to itself alone: the same
+    batches and the same gradient, for a GPU with flash attention (`pip install flash-attn`)."""
+    liger: bool = option(False, execution=True)
+    """Liger's Triton kernels for norms, rotary embeddings and MLPs, which save GPU memory and time
+    (`pip install liger-kernel`)."""
     lora: LoraConfig | None = option(None)
     """None trains all weights."""
     keep: Literal["best", "last", "all"] = option("all", execution=True)
     """Which checkpoints stay on disk after each round. `last`: the newest, which the next round is written
     with. `best`: the best by dev accuracy too (without dev problems there is none). `all`: every round's.
     Their rows stay in the store in any case."""
+    save_every: float | None = option(10.0, gt=0, execution=True)
+    """Minutes of training between saved states, from the newest of which a killed training goes on. Two at
+    most are on disk, each up to four times the weights in float32, and none after the end. None: it starts
+    anew."""
     threads: int = option(1, ge=1, execution=True)
     """CPU threads of the training process."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = option((), execution=True)
@@ -272,6 +315,32 @@ class TrainConfig(Section):
     tracker that fails ends nothing: what it lost is told and counted."""
     run_name: str | None = option(None, execution=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the run at the trackers; trainings add their round (`-r001`). None: that of the experiment."""
+
+    @model_validator(mode="after")
+    def _variants_take_effect(self) -> TrainConfig:
+        if self.schedule != "epochs" and any(each.epochs is not None for each in self.variants or ()):
+            raise ValueError(
+                f"train.variants set epochs, which train.schedule {self.schedule!r} does not read; set "
+                "train.schedule to 'epochs', or only learning_rate in the variants"
+            )
+        return self
+
+    def trainings(self) -> tuple[TrainConfig, ...]:
+        """The trainings of a round in their order: its variants, or this one alone."""
+        whole = self.model_copy(update={"variants": None})
+        return tuple(
+            whole.model_copy(update=each.model_dump(exclude_none=True)) for each in self.variants or ()
+        ) or (whole,)
+
+    @model_validator(mode="after")
+    def _something_is_held_out(self) -> TrainConfig:
+        for name in ("patience", "evaluate_every"):
+            if self.held_out is None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"train.{name} is about held-out rows, and there are none; set train.held_out to their "
+                    "share, for example 0.1, or leave it out"
+                )
+        return self
 
 
 class PassAtK(Section):

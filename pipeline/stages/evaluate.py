@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from pipeline.identity import seed_of
 from pipeline.records import Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import Sampler, asks_for
-from pipeline.stages.base import StageContext, StageResult, problem_of
-from pipeline.stages.writing import attempts_result, greedy, sample, sampling_of
+from pipeline.stages.base import StageContext, StageResult
+from pipeline.stages.measuring import problems_measured, sample_greedily
+from pipeline.stages.writing import attempts_result, sample, sampling_of
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -31,29 +31,16 @@ def styles_of(ctx: StageContext) -> tuple[PromptStyle, ...]:
 
 
 def _problems(ctx: StageContext) -> list[Problem]:
-    chosen: list[Problem] = []
-    for split in ctx.config.evaluate.splits:
-        rows = ctx.store.rows("problems_of_split", experiment=ctx.experiment, split=split)
-        problems = [problem_of(row) for row in rows]
-        limit = ctx.config.evaluate.limit
-        if limit is not None and limit < len(problems):
-            seed = ctx.config.seed
-            ranked = sorted(problems, key=lambda problem: seed_of(seed, 0, "evaluate", problem.problem_id, 0))
-            problems = sorted(ranked[:limit], key=lambda problem: problem.problem_id)
-        chosen.extend(problems)
-    return chosen
+    return [problem for split in ctx.config.evaluate.splits for problem in problems_measured(ctx, split)]
 
 
 def _samplers(ctx: StageContext, problems: list[Problem]) -> Iterator[Sampler]:
     config = ctx.config.evaluate
-    book = ctx.prompt_book()
     for style in styles_of(ctx):
-        asks = asks_for(problems, functools.partial(book.evaluation, style=style), 1, Purpose.GREEDY)
-        sampling = greedy(ctx.config, config.max_tokens)
-        yield sample(ctx, asks, len(problems), Origin.EVALUATED, sampling, part=f"greedy-{style}")
+        yield sample_greedily(ctx, problems, style, part=f"greedy-{style}")
     drawn = config.pass_at_k
     if drawn is not None:
-        render = functools.partial(book.evaluation, style=config.style)
+        render = functools.partial(ctx.prompt_book().evaluation, style=config.style)
         asks = asks_for(problems, render, drawn.samples, Purpose.SAMPLES)
         sampling = sampling_of(ctx.config, drawn, config.max_tokens)
         yield sample(ctx, asks, len(problems) * drawn.samples, Origin.EVALUATED, sampling, part="samples")

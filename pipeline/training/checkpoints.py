@@ -91,7 +91,7 @@ def publish(folder: Path, output: Path, lineage: dict[str, Any]) -> None:
     for item in [*folder.iterdir(), folder]:
         sync(item)
     if output.exists():
-        remove(output)
+        remove_checkpoint(output)
     os.replace(folder, output)
     sync(output.parent)
 
@@ -111,17 +111,26 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def work_folder(output: Path) -> Path:
-    """A fresh folder beside `output` for unfinished work; what a killed training left there is removed."""
+def states_folder(output: Path, digest: str) -> Path:
+    """Beside `output`: where an unfinished training of that digest saves its states."""
+    return output.parent / f".{output.name}.states-{digest[:16]}"
+
+
+def work_folder(output: Path, states: Path | None = None) -> Path:
+    """A fresh folder beside `output` for unfinished work; what a killed training left there is removed.
+
+    All but `states`: from them a training goes on.
+    """
     leftovers = output.parent.glob(f".{output.name}.*") if output.parent.is_dir() else ()
     for leftover in leftovers:
-        shutil.rmtree(leftover)
+        if leftover != states:
+            shutil.rmtree(leftover)
     folder = output.parent / f".{output.name}.work{os.getpid()}"
     folder.mkdir(parents=True)
     return folder
 
 
-def remove(path: Path) -> None:
+def remove_checkpoint(path: Path) -> None:
     """Delete a checkpoint so that it is gone at once, never half there."""
     doomed = path.with_name(f".{path.name}.removed{os.getpid()}")
     os.replace(path, doomed)
@@ -142,5 +151,5 @@ def prune(checkpoints: Sequence[CheckpointRole], keep: Literal["best", "last", "
 def _remove_existing(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         if path.exists():
-            remove(path)
+            remove_checkpoint(path)
             yield path

@@ -1,8 +1,8 @@
-"""The process that trains: `python -m pipeline.training.child SPEC.json FOLDER`.
+"""The process that trains: `python -m pipeline.training.child SPEC.json FOLDER STATES`.
 
-It writes a loadable model into FOLDER and says how it is going as JSON lines on its standard output; whatever
-libraries print goes to standard error. A process of its own, so that its memory (the GPU's above all) is free
-when it ends, whatever ended it.
+It writes a loadable model into FOLDER, saves its state in STATES as it goes, and says how it is going as JSON
+lines on its standard output; whatever libraries print goes to standard error. A process of its own, so that
+its memory (the GPU's above all) is free when it ends, whatever ended it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.training.events import leave, take_over_output
 from pipeline.training.spec import TrainSpec
 
 
-def main(spec_path: str, folder: str) -> NoReturn:
+def main(spec_path: str, folder: str, states: str) -> NoReturn:
     """Train as the spec says; the exit code is 0 or that of the error, which is also said as an event."""
     spare_imports()
     say = take_over_output()
@@ -26,7 +26,7 @@ def main(spec_path: str, folder: str) -> NoReturn:
         from pipeline.training.fine_tune import fine_tune, import_libraries
 
         import_libraries()
-        say("done", **fine_tune(spec, Path(folder), say))
+        say("done", **fine_tune(spec, Path(folder), Path(states), say))
     except StarError as error:
         say("error", message=str(error), exit_code=error.exit_code)
         leave(error.exit_code, flush=spec.tracking is not None)

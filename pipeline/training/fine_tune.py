@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import resource
+import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig
-from pipeline.errors import DataError, StarError
+from pipeline.errors import DataError, DivergedError, StarError
 from pipeline.training.checkpoints import copy_companions
 from pipeline.training.events import Say
+from pipeline.training.kernels import flash_attention
 from pipeline.training.plan import (
     StepPlan,
     micro_batch,
@@ -24,21 +26,29 @@ from pipeline.training.plan import (
 )
 from pipeline.training.rows import PadRight, read_rows
 from pipeline.training.spec import TrainSpec
+from pipeline.training.states import newest_intact, step_of
 from pipeline.training.tracking import PROJECT
+from pipeline.training.watch import Watch
 
 SMALL_VOCABULARY = 4096
+BYTES_OF_A_STATE = 16
+"""Of a trained number: its weight and two moments in float32, and a third more to be on the safe side."""
 
 
-def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
+def fine_tune(spec: TrainSpec, folder: Path, states: Path, say: Say) -> dict[str, Any]:
     """Train and write weights, config and tokenizer into `folder`; returns the facts of the run.
 
-    Says `step` (step, loss, tokens so far, seconds) after each optimizer step. Raises DataError for a bad row
-    and StarError, with the step and the remedy, for a loss that is not finite or memory that ran out.
+    Goes on from the newest intact state in `states`, where this training saves its own. Says `step` (step,
+    loss, tokens so far, seconds) after each optimizer step and `held_out` (step, loss) after each
+    measurement of held-out rows. Raises DataError for a bad row, DivergedError as `watch` says, and StarError
+    where memory ran out: with the step and the remedy.
     """
     import torch
 
     torch.set_num_threads(spec.config.threads)
+    states.mkdir(parents=True, exist_ok=True)
     rows = read_rows(spec.rows_path, spec.config.max_length)
+    held_out = spec.held_out_path and read_rows(spec.held_out_path, spec.config.max_length)
     plan = planned_steps(spec.config, rows.num_rows, spec.round)
     lengths = [len(ids) for ids in rows.column("input_ids").to_pylist()]
     order = row_order(
@@ -48,20 +58,25 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
         seed=spec.seed,
         window=spec.config.length_window,
     )
-    trainer = _trainer(spec, plan, rows, order)
-    _check_ids(rows, trainer.model)
+    trainer = _trainer(spec, plan, states, rows, order, held_out)
+    for table in (rows, held_out) if held_out else (rows,):
+        _check_ids(table, trainer.model)
     watch = Watch(spec.config, plan.steps, [lengths[row] for row in order], say)
     trainer.watch = watch
+    _keep_states(trainer, spec, watch, say)
     trackers = _follow(trainer, spec, say)
+    state = _state_to_go_on_from(states, watch, say)
     try:
-        trainer.train()
+        trainer.train(resume_from_checkpoint=state and str(state))
     except torch.OutOfMemoryError as error:
         raise StarError(_out_of_memory(spec.config, watch.step)) from error
     _save(trainer, spec, folder)
     return {
-        "steps": plan.steps,
-        "epochs": plan.epochs,
+        "steps": watch.step,
+        "epochs": watch.step * spec.config.batch_size / rows.num_rows,
         "tokens": watch.tokens,
+        "new_tokens": watch.new_tokens,
+        "resumed_step": step_of(state) if state else 0,
         "loss": watch.last_mean(),
         "step_seconds": watch.seconds,
         "first_step_seconds": watch.first_seconds,
@@ -69,6 +84,7 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
         "peak_gpu_memory_mb": _peak_gpu_memory_mb(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": _versions(),
+        **_held_out_facts(trainer.state),
         "lost_logs": {tracker.name: tracker.lost for tracker in trackers if tracker.lost},
     }
 
@@ -85,53 +101,46 @@ def import_libraries() -> None:
     gc.enable()
 
 
-class Watch:
-    """Follows the loss of each step; stops the training when it is not finite.
+def _state_to_go_on_from(states: Path, watch: Watch, say: Say) -> Path | None:
+    """The newest intact state, with `watch` where it then was; later ones that are not intact are removed."""
+    from pipeline.training.callbacks import WATCHED
 
-    `seconds` are those from the start to the end of the newest step, `first_seconds` to the end of the first.
-    """
+    def pass_over(state: Path, problem: str) -> None:
+        say("state_passed_over", problem=problem)
+        shutil.rmtree(state)
 
-    def __init__(self, config: TrainConfig, steps: int, lengths: list[int], say: Say) -> None:
-        self._config, self._lengths, self._say = config, lengths, say
-        self._window = max(1, min(steps, max(10, steps // 10)))
-        self._losses: list[float] = []
-        self._micro_losses: list[float] = []
-        self._started = time.monotonic()
-        self.tokens = 0
-        self.seconds = self.first_seconds = 0.0
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps finished."""
-        return len(self._losses)
-
-    def forward(self, loss: float) -> None:
-        """One forward and backward pass: its share of the step's mean loss per trained token."""
-        batch, micro = self._config.batch_size, micro_batch(self._config)
-        self._micro_losses.append(loss)
-        if not math.isfinite(loss):
-            now = self._config
-            raise StarError(
-                f"the training loss of step {self.step + 1} is {loss}; lower train.learning_rate (now "
-                f"{now.learning_rate:g}) or train.max_grad_norm (now {now.max_grad_norm:g}), lengthen "
-                f"train.warmup_ratio (now {now.warmup_ratio:g}), or set train.precision to float32"
-            )
-        if len(self._micro_losses) == batch // micro:
-            self._losses.append(sum(self._micro_losses))
-            self._micro_losses.clear()
-            self.tokens += sum(self._lengths[(self.step - 1) * batch : self.step * batch])
-            self.seconds = round(time.monotonic() - self._started, 3)
-            self.first_seconds = self.first_seconds or self.seconds
-            self._say("step", step=self.step, loss=self._losses[-1], tokens=self.tokens, seconds=self.seconds)
-
-    def last_mean(self) -> float:
-        """Mean loss of the last tenth of the steps, at least ten of them where there are so many."""
-        last = self._losses[-self._window :]
-        return sum(last) / len(last)
+    state = newest_intact(states, pass_over)
+    if state is not None:
+        watch.go_on_from(json.loads((state / WATCHED).read_text(encoding="utf-8")))
+        say("resumed", step=step_of(state), tokens=watch.tokens)
+    return state
 
 
-def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> Any:
-    """The trainer: our rows in our order, padded by our collator, nothing saved or printed."""
+def _keep_states(trainer: Any, spec: TrainSpec, watch: Watch, say: Say) -> None:
+    """Have states saved; with held-out rows, have them measured, and stop when they no longer improve."""
+    from transformers import EarlyStoppingCallback
+
+    from pipeline.training.callbacks import HeldOutLoss, StateKeeper
+
+    numbers = sum(weight.numel() for weight in trainer.model.parameters())
+    state_bytes = numbers * BYTES_OF_A_STATE
+    trainer.add_callback(StateKeeper(spec.config.save_every, state_bytes, watch, say))
+    if spec.held_out_path is not None:
+        trainer.add_callback(HeldOutLoss(watch, say))
+    if spec.config.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(spec.config.patience))
+
+
+def _held_out_facts(state: Any) -> dict[str, Any]:
+    """The loss on held-out rows by step, and the step whose weights were kept."""
+    losses = [[log["step"], log["eval_loss"]] for log in state.log_history if "eval_loss" in log]
+    return {"held_out_losses": losses, "best_step": state.best_global_step} if losses else {}
+
+
+def _trainer(
+    spec: TrainSpec, plan: StepPlan, states: Path, rows: Any, order: list[int], held_out: Any
+) -> Any:
+    """The trainer: our rows in our order, padded by our collator, nothing printed."""
     from datasets import Dataset
     from transformers import AutoTokenizer, Trainer
     from transformers.trainer_callback import PrinterCallback
@@ -145,6 +154,11 @@ def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> An
             self.watch.forward(float(loss))
             return loss
 
+        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+            norm = super()._get_grad_norm(*args, **kwargs)
+            self.watch.gradient(float(norm))
+            return norm
+
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             # TRL goes over the vocabulary in chunks and adds entropies. That spares memory where the logits
             # are large; where they are small the model's own loss, the same number, is 10% faster.
@@ -157,9 +171,11 @@ def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> An
 
     trainer = RowsTrainer(
         model=_load(spec),
-        args=_arguments(spec, plan),
+        args=_arguments(spec, plan, states),
         train_dataset=Dataset(rows).select(order),
-        data_collator=PadRight(spec.pad_id),
+        eval_dataset=held_out and Dataset(held_out),
+        # Rows that are packed are laid end to end by TRL's own collator.
+        data_collator=None if spec.config.packing else PadRight(spec.pad_id),
         processing_class=AutoTokenizer.from_pretrained(spec.start_path),
         peft_config=_lora(spec.config),
     )
@@ -179,14 +195,14 @@ def _follow(trainer: Any, spec: TrainSpec, say: Say) -> list[Any]:
     return list(trackers)
 
 
-def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
+def _arguments(spec: TrainSpec, plan: StepPlan, states: Path) -> Any:
     import torch
     from trl.trainer.sft_config import SFTConfig
 
     config = spec.config
     micro = micro_batch(config)
     return SFTConfig(
-        output_dir=str(spec.output.parent),  # nothing is saved there: `save_strategy`
+        output_dir=str(states),
         max_steps=plan.steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=config.batch_size // micro,
@@ -204,7 +220,9 @@ def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
         # The rows are ready: never tokenized, shuffled, packed or truncated again.
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
-        packing=False,
+        packing=False,  # TRL's would put other rows into a batch than the plan has
+        padding_free=config.packing,
+        use_liger_kernel=config.liger,
         train_sampling_strategy="sequential",
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -213,10 +231,26 @@ def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
         logging_nan_inf_filter=False,
         run_name=spec.tracking.run if spec.tracking else None,
         project=PROJECT,
-        save_strategy="no",
+        # States are asked for by `StateKeeper`; besides, each that is the best so far on held-out rows.
+        save_strategy="best" if spec.held_out_path else "no",
+        restore_callback_states_from_checkpoint=True,
+        **_measured(config, plan) if spec.held_out_path else {},
         report_to=[],  # the trackers that follow are added by `_follow`
         disable_tqdm=True,
     )
+
+
+def _measured(config: TrainConfig, plan: StepPlan) -> dict[str, Any]:
+    """Arguments of a training whose best weights on held-out rows are kept."""
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": config.evaluate_every or max(1, math.ceil(plan.steps / 10)),
+        "per_device_eval_batch_size": micro_batch(config),
+        "prediction_loss_only": True,
+        "metric_for_best_model": "loss",
+        "greater_is_better": False,
+        "load_best_model_at_end": True,
+    }
 
 
 def _in_bfloat16(config: TrainConfig) -> bool:
@@ -236,7 +270,10 @@ def _load(spec: TrainSpec) -> Any:
 
     frozen = spec.config.lora is not None and _in_bfloat16(spec.config)
     dtype = torch.bfloat16 if frozen else torch.float32
-    return AutoModelForCausalLM.from_pretrained(spec.start_path, dtype=dtype, use_safetensors=True)
+    attention = {"attn_implementation": flash_attention()} if spec.config.packing else {}
+    return AutoModelForCausalLM.from_pretrained(
+        spec.start_path, dtype=dtype, use_safetensors=True, **attention
+    )
 
 
 def _lora(config: TrainConfig) -> Any:
@@ -276,7 +313,7 @@ def _save(trainer: Any, spec: TrainSpec, folder: Path) -> None:
     if spec.config.lora is not None:
         model = model.float().merge_and_unload()
     if not all(torch.isfinite(weight).all() for weight in model.parameters()):
-        raise StarError(
+        raise DivergedError(
             f"after {trainer.state.global_step} steps some weights are not finite; lower train.learning_rate "
             f"(now {spec.config.learning_rate:g}) or set train.precision to float32"
         )

@@ -14,13 +14,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.engines.weights import hash_model
-from pipeline.errors import DataError, StarError
+from pipeline.errors import DataError, DivergedError, StarError
 from pipeline.hostile import without_passwords
+from pipeline.identity import digest
 from pipeline.process import LastLines, run_child
 from pipeline.progress import Progress, Task
 from pipeline.training import checkpoints
 from pipeline.training.environment import child_environment
-from pipeline.training.plan import planned_steps
+from pipeline.training.kernels import require_kernels
+from pipeline.training.plan import micro_batch, planned_steps
 from pipeline.training.spec import TrainSpec
 
 
@@ -31,7 +33,9 @@ class TrainResult:
     `tokens` counts non-padding tokens, prompts included; `loss` is the mean over the last tenth of the steps,
     in nats per trained token; `seconds` is the wall time of the child, start-up included; `step_seconds` that
     of its steps, the first of which took `first_step_seconds` (both 0 where the checkpoint was there before).
-    Peak memory is the child's, in MiB. `lost_logs` counts what a tracker did not take.
+    Of a training that went on after `resumed_step`, all times and `new_tokens` are those since then. Peak
+    memory is the child's, in MiB. `held_out_losses` are pairs of step and loss; the weights are those of
+    `best_step`. `lost_logs` counts what a tracker did not take.
     """
 
     path: Path
@@ -47,35 +51,47 @@ class TrainResult:
     step_seconds: float = 0.0
     first_step_seconds: float = 0.0
     peak_gpu_memory_mb: float | None = None
+    new_tokens: int = 0
+    resumed_step: int = 0
+    held_out_losses: list[list[float]] = field(default_factory=list)
+    best_step: int | None = None
     lost_logs: dict[str, int] = field(default_factory=dict)
 
 
 def train(spec: TrainSpec, progress: Progress) -> TrainResult:
     """Train as `spec` says and publish the checkpoint as `spec.output`, whole or not at all.
 
-    An `output` that holds what this spec gives is taken as it is. Raises NotReadyError where the start model
-    is incomplete, DataError for a bad training row, StarError where the disk is full, the loss is not finite,
-    memory ran out or the child failed (with the end of what it said).
+    An `output` that holds what this spec gives is taken as it is, and a training that was killed goes on from
+    its newest intact state. Raises ConfigError where it asks for kernels that are not here, NotReadyError
+    where the start model is incomplete, DataError for a bad training row, DivergedError as `watch` says,
+    StarError where the disk is full, memory ran out or the child failed (with the end of what it said).
     """
+    require_kernels(spec.config)
     checkpoints.require_checkpoint(spec.start_path)
     spec_digest = spec.digest()
     known = checkpoints.read_lineage(spec.output)
     if known is not None and known.get("spec_digest") == spec_digest:
         progress.note(f"checkpoint {spec.output.name} is there already: {known['result']['steps']:,} steps")
-        untimed = {"step_seconds": 0.0, "first_step_seconds": 0.0}
+        untimed = {"step_seconds": 0.0, "first_step_seconds": 0.0, "new_tokens": 0, "resumed_step": 0}
         return TrainResult(
             path=spec.output, content_hash=known["content_hash"], **{**known["result"], **untimed}
         )
     checkpoints.check_free_disk(spec.start_path, spec.output)
-    work = checkpoints.work_folder(spec.output)
+    # Another size of forward passes rounds otherwise: what it goes on from would not be its own.
+    states = checkpoints.states_folder(spec.output, digest([spec_digest, micro_batch(spec.config)]))
+    work = checkpoints.work_folder(spec.output, states)
     try:
         folder = work / "checkpoint"
         folder.mkdir()
-        result = _train_in_child(spec, work, folder, progress)
+        result = _train_in_child(spec, work, folder, states, progress)
         checkpoints.require_checkpoint(folder)
         content_hash = hash_model(folder)
         lineage = {**spec.lineage, "spec_digest": spec_digest, "content_hash": content_hash, "result": result}
         checkpoints.publish(folder, spec.output, lineage)
+        shutil.rmtree(states, ignore_errors=True)
+    except (DataError, DivergedError):
+        shutil.rmtree(states, ignore_errors=True)  # from there it would end as it did
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return TrainResult(path=spec.output, content_hash=content_hash, **result)
@@ -86,6 +102,8 @@ class _Relay:
 
     def __init__(self, task: Task, progress: Progress) -> None:
         self._task, self._progress = task, progress
+        self._tokens_before = 0
+        self._held_out = ""
         self.done: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
 
@@ -93,8 +111,22 @@ class _Relay:
         event: dict[str, Any] = json.loads(line)
         kind = event.pop("event")
         if kind == "step":
-            rate = event["tokens"] / max(event["seconds"], 1e-9)
-            self._task.advance(1, f"loss {event['loss']:.3f}, {rate:,.0f} tokens/s")
+            rate = (event["tokens"] - self._tokens_before) / max(event["seconds"], 1e-9)
+            self._task.advance(1, f"loss {event['loss']:.3f}{self._held_out}, {rate:,.0f} tokens/s")
+        elif kind == "held_out":
+            self._held_out = f" (held out {event['loss']:.3f})"
+        elif kind == "resumed":
+            self._tokens_before = event["tokens"]
+            self._task.resume(event["step"])
+            self._progress.note(f"training goes on after step {event['step']:,}")
+        elif kind == "state_passed_over":
+            self._progress.note(f"a saved state of the training is passed over: {event['problem']}")
+        elif kind == "no_room":
+            needed, free = event["needed"] / (1 << 20), event["free"] / (1 << 20)
+            self._progress.note(
+                f"the disk has {free:,.0f} MiB free and a saved state takes {needed:,.0f}: none is saved, so "
+                "a training that is killed starts anew"
+            )
         elif kind == "tracker_lost":
             self._progress.note(f"{event['tracker']} is left alone, training goes on: {event['why']}")
         elif kind == "done":
@@ -103,7 +135,9 @@ class _Relay:
             self.error = event
 
 
-def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progress) -> dict[str, Any]:
+def _train_in_child(
+    spec: TrainSpec, work: Path, folder: Path, states: Path, progress: Progress
+) -> dict[str, Any]:
     """The fields of a TrainResult but path and hash, from a child that wrote `folder`."""
     spec_path = work / "spec.json"
     spec_path.write_text(spec.to_json(), encoding="utf-8")
@@ -113,7 +147,7 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
     with progress.task(f"train round {spec.round}", steps, "steps") as task:
         relay = _Relay(task, progress)
         code = run_child(
-            [sys.executable, "-m", "pipeline.training.child", str(spec_path), str(folder)],
+            [sys.executable, "-m", "pipeline.training.child", str(spec_path), str(folder), str(states)],
             on_line=relay,
             on_error_line=said,
             env={
@@ -123,7 +157,8 @@ def _train_in_child(spec: TrainSpec, work: Path, folder: Path, progress: Progres
             timeout_s=None,
         )
     if relay.error is not None:
-        kind = DataError if relay.error["exit_code"] == DataError.exit_code else StarError
+        kinds = {kind.exit_code: kind for kind in (DataError, DivergedError)}
+        kind = kinds.get(relay.error["exit_code"], StarError)
         raise kind(f"training of {spec.output}: {relay.error['message']}")
     if code != 0 or relay.done is None:
         how = f"was ended by signal {-code}" if code < 0 else f"left with exit code {code}"

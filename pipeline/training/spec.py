@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig
-from pipeline.config.section import has_mark
+from pipeline.config.load import deciding_content
 from pipeline.engines.weights import hash_model
 from pipeline.identity import digest, file_hash
 from pipeline.training.tracking import Tracking
@@ -22,8 +22,9 @@ class TrainSpec:
     """One training: from which model, on which rows, with which settings, into which folder.
 
     `rows_path` is Parquet with the list columns `input_ids` and `labels` (-100 where there is no loss).
-    `pad_id` fills up batches and may be the end token's id. `lineage` is JSON that goes into `lineage.json`;
-    `tracking` decides nothing of the result.
+    `held_out_path` has the same of rows that only measure the training. `pad_id` fills up batches and may be
+    the end token's id. `lineage` is JSON that goes into `lineage.json`; `tracking` decides nothing of the
+    result.
     """
 
     start_path: Path
@@ -35,19 +36,18 @@ class TrainSpec:
     pad_id: int
     lineage: dict[str, Any] = field(default_factory=dict)
     tracking: Tracking | None = None
+    held_out_path: Path | None = None
 
     def digest(self) -> str:
         """64 hex characters over all that decides the result: content of start and rows, settings, seed."""
-        config = self.config.model_dump(mode="json")
-        settings = {
-            name: value for name, value in config.items() if not has_mark(TrainConfig, name, "execution")
-        }
+        held_out = {"held_out": file_hash(self.held_out_path)} if self.held_out_path else {}
         return digest(
             {
                 "version": _SPEC_VERSION,
                 "start": hash_model(self.start_path),
                 "rows": file_hash(self.rows_path),
-                "config": settings,
+                "config": deciding_content(self.config),
+                **held_out,
                 "round": self.round,
                 "seed": self.seed,
                 "pad_id": self.pad_id,
@@ -66,6 +66,7 @@ class TrainSpec:
                 "seed": self.seed,
                 "pad_id": self.pad_id,
                 "lineage": self.lineage,
+                "held_out_path": self.held_out_path and str(self.held_out_path.resolve()),
                 "tracking": self.tracking and self.tracking.as_fields(),
             },
             indent=1,
@@ -77,6 +78,7 @@ class TrainSpec:
         fields = json.loads(text)
         for name in ("start_path", "rows_path", "output"):
             fields[name] = Path(fields[name])
+        fields["held_out_path"] = fields["held_out_path"] and Path(fields["held_out_path"])
         fields["config"] = TrainConfig.model_validate(fields["config"])
         fields["tracking"] = fields["tracking"] and Tracking.from_fields(fields["tracking"])
         return cls(**fields)

@@ -1,5 +1,13 @@
 -- grain: checkpoint whose training set is not the one its round holds: another count, or another digest
-with training_sets as (
+-- rows that measured the training (`held_out`) were not trained on
+with held_out as (
+    select experiment, round, count(*) as held_out
+    from current_rejections
+    where experiment = $experiment and reason = 'held_out'
+    group by experiment, round
+),
+
+training_sets as (
     select
         experiment,
         round,
@@ -17,18 +25,20 @@ final as (
         trained.round,
         trained.variant,
         trained.rows,
-        coalesce(training_sets.present, 0) as present,
+        coalesce(training_sets.present, 0) - coalesce(held_out.held_out, 0) as present,
         trained.training_set_digest,
         training_sets.first_digest,
         training_sets.last_digest
     from current_checkpoints as trained
     left join training_sets
         on training_sets.experiment = trained.experiment and training_sets.round = trained.round
+    left join held_out
+        on held_out.experiment = trained.experiment and held_out.round = trained.round
     where trained.experiment = $experiment
         and ($round is null or trained.round = $round)
         and trained.variant = 'main'
         and (
-            trained.rows is distinct from training_sets.present
+            trained.rows is distinct from training_sets.present - coalesce(held_out.held_out, 0)
             or trained.training_set_digest is distinct from training_sets.first_digest
             or trained.training_set_digest is distinct from training_sets.last_digest
         )

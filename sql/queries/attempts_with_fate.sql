@@ -27,7 +27,7 @@ with fates as (
         attempts.verdict_reason,
         attempts.grader,
         case
-            when kept.rationale_id is not null then 'kept'
+            when kept.rationale_id is not null then coalesce(current_rejections.reason, 'kept')
             when attempts.purpose = 'training' then coalesce(current_rejections.reason, 'pending')
         end as fate,
         current_rejections.detail as fate_detail

@@ -9,7 +9,7 @@ select
     attempts.score,
     attempts.verdict_reason,
     case
-        when kept.rationale_id is not null then 'kept'
+        when kept.rationale_id is not null then coalesce(current_rejections.reason, 'kept')
         when attempts.purpose = 'training' then coalesce(current_rejections.reason, 'pending')
     end as fate,
     flagged_attempts.flagged,

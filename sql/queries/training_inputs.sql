@@ -1,5 +1,5 @@
 -- grain: training row of round $round, in the order that training shuffles by its seed
-select input_ids, labels
+select rationale_id, problem_id, input_ids, labels
 from training_rows
 where experiment = $experiment
     and round = $round

@@ -43,7 +43,7 @@ final as (
         verdict.outcome,
         verdict.reason as verdict_reason,
         case
-            when kept.rationale_id is not null then 'kept'
+            when kept.rationale_id is not null then coalesce(rejected.reason, 'kept')
             when attempts.purpose = 'training' then coalesce(rejected.reason, 'pending')
         end as fate,
         flagged_attempts.flagged

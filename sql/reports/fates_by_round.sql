@@ -4,7 +4,7 @@ with fates as (
     select
         attempts.round,
         case
-            when kept.rationale_id is not null then 'kept'
+            when kept.rationale_id is not null then coalesce(current_rejections.reason, 'kept')
             else coalesce(current_rejections.reason, 'pending')
         end as fate
     from rationales as attempts

@@ -1,10 +1,10 @@
 -- grain: attempt that no later run replaced, with the verdict that decides, what became of it and what people said
--- fate: `kept` by its own round, else the reason why not; `pending`: not selected yet; null: not made to train on
+-- fate: `kept` by its own round, else the reason why not (`held_out`: kept to measure a training); `pending`: not selected yet; null: not made to train on
 create or replace view attempt_fates as
 select
     current_rationales.*,
     case
-        when kept.rationale_id is not null then 'kept'
+        when kept.rationale_id is not null then coalesce(current_rejections.reason, 'kept')
         when current_rationales.purpose = 'training' then coalesce(current_rejections.reason, 'pending')
     end as fate,
     current_rejections.detail as fate_detail,

@@ -64,7 +64,7 @@ def test_command_help_explains_and_gives_an_example(name: str, tmp_path: Path) -
 def test_help_lists_the_exit_codes(tmp_path: Path) -> None:
     code, told, _ = invoke("--help", home=tmp_path)
     assert code == 0
-    for number in ("64", "65", "66", "69", "70", "74", "75", "76", "130"):
+    for number in ("64", "65", "66", "69", "70", "74", "75", "76", "77", "130"):
         assert number in told
 
 

@@ -207,7 +207,7 @@ def test_quality_by_round_is_the_share_of_right_attempts_that_a_part_flags(world
     "name",
     [
         "yield_by_round", "accuracy_by_round", "rejections", "first_solved", "stage_timings", "verdicts_by_round",
-        "quality_by_round",
+        "quality_by_round", "training_variants", "held_out_loss",
     ],
 )  # fmt: skip
 def test_report_of_an_experiment_without_rows_is_empty(store: Store, name: str) -> None:

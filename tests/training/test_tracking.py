@@ -121,7 +121,12 @@ def test_training_that_is_followed_gives_the_same_checkpoint(
     for spec in (alone, followed):
         spec.output.mkdir(parents=True)
         said: list[dict[str, Any]] = []
-        facts = fine_tune(spec, spec.output, lambda event, said=said, **fields: said.append(fields))
+        facts = fine_tune(
+            spec,
+            spec.output,
+            tmp_path / f"states-{spec.output.name}",
+            lambda event, said=said, **fields: said.append(fields),
+        )
         hashes.append(hash_model(spec.output))
         assert facts["lost_logs"] == {}
     assert hashes[0] == hashes[1]
@@ -147,7 +152,12 @@ def test_tracker_that_fails_in_the_middle_is_left_alone_and_its_lost_logs_are_co
     spec = replace(spec, tracking=Tracking(("tensorboard",), "run-r001", "run", tmp_path))
     spec.output.mkdir(parents=True)
     said: list[tuple[str, dict[str, Any]]] = []
-    facts = fine_tune(spec, spec.output, lambda event, **fields: said.append((event, fields)))
+    facts = fine_tune(
+        spec,
+        spec.output,
+        tmp_path / f"states-{spec.output.name}",
+        lambda event, **fields: said.append((event, fields)),
+    )
     assert facts["steps"] == 6 and heard == [1, 2, 3]
     assert facts["lost_logs"] == {"tensorboard": 5}  # steps 3 to 6, and the totals at the end
     assert [fields for event, fields in said if event == "tracker_lost"] == [

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.config.experiment import LoraConfig
 from pipeline.engines.weights import hash_model
-from pipeline.errors import DataError, NotReadyError, StarError
+from pipeline.errors import DataError, DivergedError, NotReadyError, StarError
 from pipeline.training import TrainSpec, train
 from pipeline.training.fine_tune import fine_tune
 from tests.training.conftest import END_ID, RecordingProgress
@@ -30,8 +30,15 @@ def in_this_process(spec: TrainSpec) -> tuple[str, list[dict[str, Any]], dict[st
     """What the child does, without its start-up: content hash, step events, facts."""
     steps: list[dict[str, Any]] = []
     spec.output.mkdir(parents=True)
-    facts = fine_tune(spec, spec.output, lambda event, **fields: steps.append({"event": event, **fields}))
+    facts = fine_tune(
+        spec, spec.output, states_of(spec), lambda event, **fields: steps.append({"event": event, **fields})
+    )
     return hash_model(spec.output), steps, facts
+
+
+def states_of(spec: TrainSpec) -> Path:
+    """Where `in_this_process` saves states."""
+    return spec.output.with_name(f"states-of-{spec.output.name}")
 
 
 def weights(path: Path) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def test_train_in_a_child_learns_the_rule_and_publishes_a_loadable_checkpoint(
 
     # Asked for again it is taken as it is, and no step is; damaged, it is not.
     again = train(spec, progress)
-    assert again == replace(result, step_seconds=0.0, first_step_seconds=0.0)
+    assert again == replace(result, step_seconds=0.0, first_step_seconds=0.0, new_tokens=0)
     assert "is there already" in progress.notes[-1]
 
 
@@ -160,7 +167,7 @@ def test_fine_tune_bfloat16_base_stays_bfloat16_on_disk(spec_for: Spec, base: Pa
 
 
 def test_fine_tune_loss_that_is_not_finite_names_the_step_and_the_remedy(spec_for: Spec):
-    with pytest.raises(StarError, match=r"loss of step \d+ is (nan|inf); lower train\.learning_rate"):
+    with pytest.raises(DivergedError, match=r"loss of step \d+ is (nan|inf); lower train\.learning_rate"):
         in_this_process(spec_for(learning_rate=1e38, warmup_ratio=0.0, max_grad_norm=1e30))
 
 
@@ -226,16 +233,16 @@ def train_elsewhere(spec: TrainSpec, folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_train_killed_in_the_middle_leaves_no_checkpoint_and_the_next_start_completes(
+def test_train_killed_in_the_middle_leaves_no_checkpoint_and_the_next_start_goes_on_to_the_same_weights(
     spec_for: Spec, tmp_path: Path, number: signal.Signals
 ):
-    spec = spec_for(steps=60, max_epochs=1000)
+    spec = spec_for(steps=60, max_epochs=1000, save_every=1e-6)
     expected = train(replace(spec, output=tmp_path / "undisturbed"), RecordingProgress()).content_hash
 
     process = train_elsewhere(replace(spec, config=spec.config.model_copy(update={"threads": 1})), tmp_path)
     assert process.stderr is not None and process.stdout is not None
     try:
-        while ": 5/60" not in (line := process.stderr.readline()):
+        while ": 25/60" not in (line := process.stderr.readline()):
             assert line, "the training ended before it could be killed"
         family = psutil.Process(process.pid).children(recursive=True)
         assert any("pipeline.training.child" in " ".join(member.cmdline()) for member in family)
@@ -249,8 +256,11 @@ def test_train_killed_in_the_middle_leaves_no_checkpoint_and_the_next_start_comp
     assert alive == []
     assert not spec.output.exists()
 
-    result = train(spec, RecordingProgress())
+    progress = RecordingProgress()
+    result = train(spec, progress)
     assert result.content_hash == expected
+    assert result.resumed_step >= 20 and result.new_tokens < result.tokens
+    assert f"training goes on after step {result.resumed_step}" in progress.notes
     assert [item.name for item in spec.output.parent.iterdir()] == [spec.output.name]
 
 
