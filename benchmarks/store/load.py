@@ -45,7 +45,7 @@ def write_shards(root: Path, size: Size) -> list[Shard]:
 
 
 def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seconds]:
-    """Commit them; the seconds by stage, of `begin` and `commit` together."""
+    """Commit them, and call their rounds done as `decide` does; the seconds by stage, `begin` included."""
     store = Store(Home(root))
     store.migrate()
     config = load_named("smoke", []).config.model_dump(mode="json")
@@ -65,8 +65,8 @@ def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seco
             ],
         )
         for round_ in range(size.rounds + 1):
-            row = {"experiment": name, "round": round_, "config": config, "status": "done", "started_at": now}
-            store.put("rounds", [row])
+            row = {"experiment": name, "round": round_, "config": config, "status": "running"}
+            store.put("rounds", [{**row, "started_at": now}])
     times: dict[str, list[Seconds]] = {}
     for shard in shards:
         of_shard = {"shard": shard.shard, "shards": shard.shards, "input_digest": "made"}
@@ -74,6 +74,10 @@ def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seco
         with measured(times.setdefault(shard.key.stage, [])):
             store.begin(shard.key, **of_shard, host="here", device="cpu", versions={})
             store.commit(shard.key, **of_shard, files=shard.files, output_digest="01", summary=summary)
+        if shard.key.stage == "verify_evaluated":
+            with measured(times.setdefault("decide", [])):
+                finished = {"experiment": shard.key.experiment, "round": shard.key.round, "status": "done"}
+                store.put("rounds", [finished])
     return {stage: total(spent) for stage, spent in times.items()}
 
 

@@ -1,26 +1,9 @@
 -- grain: round, origin and outcome: one attempt to train on, drawn by its id, which is a hash
--- First the few ids, then their texts: of the others no text is read.
-with picked as (
-    select round, origin, outcome, min(rationale_id) as rationale_id
+with drawn as (
+    select *
     from current_rationales
     where experiment = $experiment and purpose = 'training' and outcome is not null
-    group by round, origin, outcome
-),
-
-drawn as (
-    select
-        picked.outcome,
-        attempts.experiment,
-        attempts.round,
-        attempts.origin,
-        attempts.rationale_id,
-        attempts.problem_id,
-        attempts.hint,
-        attempts.text,
-        attempts.answer
-    from rationales as attempts
-    join picked on picked.round = attempts.round and picked.rationale_id = attempts.rationale_id
-    where attempts.experiment = $experiment and not attempts.superseded
+    qualify row_number() over (partition by round, origin, outcome order by rationale_id) = 1
 ),
 
 final as (
