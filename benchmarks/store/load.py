@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,12 +40,9 @@ class Shard:
 
 def write_shards(root: Path, size: Size) -> list[Shard]:
     """Write all shard files of all experiments, in the order in which their stages would end."""
-    home = Home(root)
-    return [
-        shard
-        for number in range(size.experiments)
-        for shard in _of_experiment(home, Maker(size, f"made-{number}", number))
-    ]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        written = pool.map(_write_experiment, repeat(root), repeat(size), range(size.experiments))
+        return [shard for shards in written for shard in shards]
 
 
 def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seconds]:
@@ -89,6 +90,10 @@ def compacted(root: Path) -> Compacted:
 def snapshot(root: Path) -> None:
     """Copy the store for analysts."""
     Store(Home(root)).snapshot()
+
+
+def _write_experiment(root: Path, size: Size, number: int) -> list[Shard]:
+    return list(_of_experiment(Home(root), Maker(size, f"made-{number}", number)))
 
 
 def _of_experiment(home: Home, maker: Maker) -> Iterator[Shard]:
