@@ -1,7 +1,8 @@
 """`python -m benchmarks.store`: how fast a large store is loaded, asked and shown, and how large it gets.
 
 Shard files are made first, outside the times; they are committed as stages commit theirs. Every part runs in
-a process of its own, whose peak memory is told. The folder is removed in the end unless `--keep` says not to.
+a process of its own, whose peak memory is told. The folder is removed in the end, the shard files once they
+are committed, unless `--keep` says not to.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     size = Size(options.rows, options.chars, options.experiments, options.rounds, options.shards)
     root = Path(tempfile.mkdtemp(prefix="star-store-", dir=options.folder))
     try:
-        run(root, size, options.repeat)
+        run(root, size, options.repeat, keep=options.keep)
     finally:
         if options.keep:
             print(f"\nkept: {root}")
@@ -41,7 +42,7 @@ def main() -> None:
             shutil.rmtree(root)
 
 
-def run(root: Path, size: Size, repeat: int) -> None:
+def run(root: Path, size: Size, repeat: int, *, keep: bool) -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pyarrow"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {versions}")
     print(
@@ -57,6 +58,8 @@ def run(root: Path, size: Size, repeat: int) -> None:
     row("commit everything", seconds, f"peak {memory:,.0f} MiB, {megabytes(root, 'star.duckdb')} MiB on disk")
     for stage, spent in by_stage.items():
         row(f"of it {stage}", spent, f"{spent.cpu / size.attempts * 1e6:.1f} s CPU for 1M attempts")
+    if not keep:
+        shutil.rmtree(root / "experiments")  # the shard files: nothing below reads them, and disk is short
     _, seconds, memory = apart(load.compacted, root)
     row("compact", seconds, f"peak {memory:,.0f} MiB, {megabytes(root, 'star.duckdb')} MiB on disk")
     _, seconds, _ = apart(load.snapshot, root)

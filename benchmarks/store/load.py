@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,16 +40,13 @@ class Shard:
 
 def write_shards(root: Path, size: Size) -> list[Shard]:
     """Write all shard files of all experiments, in the order in which their stages would end."""
-    home = Home(root)
-    return [
-        shard
-        for number in range(size.experiments)
-        for shard in _of_experiment(home, Maker(size, f"made-{number}", number))
-    ]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        written = pool.map(_write_experiment, repeat(root), repeat(size), range(size.experiments))
+        return [shard for shards in written for shard in shards]
 
 
 def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seconds]:
-    """Commit them; the seconds by stage, of `begin` and `commit` together."""
+    """Commit them, and call their rounds done as `decide` does; the seconds by stage, `begin` included."""
     store = Store(Home(root))
     store.migrate()
     config = load_named("smoke", []).config.model_dump(mode="json")
@@ -65,8 +66,8 @@ def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seco
             ],
         )
         for round_ in range(size.rounds + 1):
-            row = {"experiment": name, "round": round_, "config": config, "status": "done", "started_at": now}
-            store.put("rounds", [row])
+            row = {"experiment": name, "round": round_, "config": config, "status": "running"}
+            store.put("rounds", [{**row, "started_at": now}])
     times: dict[str, list[Seconds]] = {}
     for shard in shards:
         of_shard = {"shard": shard.shard, "shards": shard.shards, "input_digest": "made"}
@@ -74,6 +75,10 @@ def commit_shards(root: Path, size: Size, shards: list[Shard]) -> dict[str, Seco
         with measured(times.setdefault(shard.key.stage, [])):
             store.begin(shard.key, **of_shard, host="here", device="cpu", versions={})
             store.commit(shard.key, **of_shard, files=shard.files, output_digest="01", summary=summary)
+        if shard.key.stage == "verify_evaluated":
+            with measured(times.setdefault("decide", [])):
+                finished = {"experiment": shard.key.experiment, "round": shard.key.round, "status": "done"}
+                store.put("rounds", [finished])
     return {stage: total(spent) for stage, spent in times.items()}
 
 
@@ -85,6 +90,10 @@ def compacted(root: Path) -> Compacted:
 def snapshot(root: Path) -> None:
     """Copy the store for analysts."""
     Store(Home(root)).snapshot()
+
+
+def _write_experiment(root: Path, size: Size, number: int) -> list[Shard]:
+    return list(_of_experiment(Home(root), Maker(size, f"made-{number}", number)))
 
 
 def _of_experiment(home: Home, maker: Maker) -> Iterator[Shard]:

@@ -40,6 +40,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 # Where a restored experiment keeps its rows: they are loaded from there, and again by a rebuild.
 RESTORED = "restored"
+_KEYS = ("product", "version", "format", "schema_version", "experiment", "tables", "files")
+_KEYS_OF_ENTRY = {"tables": ("table", "path", "sha256", "rows"), "files": ("path", "sha256", "bytes")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def restore(store: Store, folder: Path, progress: Progress) -> Archive:
     lies in the way, or the archive is of a newer version. A fork's shard file whose source has another one by
     now is put into the fork's own folder. Killed in the middle, the same call goes on.
     """
-    manifest = _read_manifest(folder)
+    manifest = _read_manifest(folder / MANIFEST)
     experiment = validate_experiment(manifest["experiment"])
     store.migrate()
     with store.reading() as connection:
@@ -285,24 +287,45 @@ def _sync_folders(files: Iterable[Path], top: Path) -> None:
             sync(folder)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{folder} is no archive: it has no {MANIFEST}; see `star store archive`") from None
+        raise DataError(
+            f"{path.parent} is no archive: it has no {path.name}; see `star store archive`"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged: {error}") from None
-    if manifest.get("product") != PRODUCT or manifest.get("format", 0) > FORMAT:
+    _require_keys(path, manifest, ("product", "format"), "it")
+    if manifest["product"] != PRODUCT or manifest["format"] > FORMAT:
         raise DataError(
             f"{path} is not of an archive that {PRODUCT} {__version__} knows; upgrade the package"
         )
+    _require_keys(path, manifest, _KEYS, "it")
+    for name, keys in _KEYS_OF_ENTRY.items():
+        if not isinstance(manifest[name], list):
+            raise DataError(f"{path} is damaged: {name!r} is {manifest[name]!r:.80}, expected a list")
+        for place, entry in enumerate(manifest[name], start=1):
+            _require_keys(path, entry, keys, f"entry {place} of {name!r}")
     if manifest["schema_version"] > code_version():
         raise StoreError(
-            f"{folder} was archived by {PRODUCT} {manifest['version']} with schema version "
+            f"{path.parent} was archived by {PRODUCT} {manifest['version']} with schema version "
             f"{manifest['schema_version']}, this code knows up to {code_version()}; upgrade the package"
         )
     return manifest
+
+
+def _require_keys(path: Path, found: Any, keys: Sequence[str], what: str) -> None:
+    """DataError naming the first key that a part of a manifest lacks."""
+    if not isinstance(found, dict):
+        raise DataError(
+            f"{path} is damaged: {what} is {found!r:.80}, expected an object with {', '.join(keys)}"
+        )
+    if missing := [key for key in keys if key not in found]:
+        raise DataError(
+            f"{path} is damaged: {what} has no {missing[0]!r}, expected {', '.join(keys)}; nothing was put "
+            "back: take another copy of the archive"
+        )
 
 
 def _check_entries(folder: Path, manifest: Mapping[str, Any], tables: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import StoreError
 from pipeline.identity import canonical_json, combine_digests
 from pipeline.paths import Home
+from pipeline.store.counts import COUNTED, recount
 from pipeline.store.tables import STAGE_TABLES, schema_of, sha256_of
 
 _OF_STAGE = "experiment = $experiment AND round = $round AND stage = $stage"
@@ -199,6 +200,8 @@ def commit(
         for file in files:
             _load(connection, of_shard, file)
         _record(connection, of_shard, shards, input_digest, files, output_digest, now)
+        if COUNTED.intersection(file.table for file in files):
+            recount(connection, key.experiment, key.round)
     _close_run(connection, key, shard, now, "done", None, output_digest, summary)
 
 
@@ -218,6 +221,7 @@ def _supersede(
             parameters,
         )
     connection.execute(f"DELETE FROM commits WHERE {_OF_STAGE} {shard_clause}", parameters)
+    recount(connection, parameters["experiment"], parameters["round"])
 
 
 def _loaded(connection: duckdb.DuckDBPyConnection, of_shard: Mapping[str, Any]) -> set[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import duckdb
 
 from pipeline.errors import NotReadyError, StoreError
 from pipeline.identity import canonical_json
+from pipeline.store.counts import fork_counts
 from pipeline.store.tables import STAGE_TABLES
 
 # A checkpoint that lies in the source's folder is expected at the same place in the target's.
@@ -48,6 +49,7 @@ def fork(
         "WHERE experiment = $source AND round <= $last_round",
         names,
     )
+    fork_counts(connection, source, target, last_round)
     connection.execute(
         "INSERT INTO stage_runs BY NAME SELECT * REPLACE ($target AS experiment) FROM stage_runs "
         "WHERE experiment = $source AND round <= $last_round AND status = 'done'",

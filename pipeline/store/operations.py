@@ -13,6 +13,7 @@ from pipeline.identity import canonical_json
 from pipeline.paths import Home
 from pipeline.store import commits, flags
 from pipeline.store.commits import RunSummary, ShardFile, StageKey
+from pipeline.store.counts import recount
 from pipeline.store.fork import fork
 from pipeline.store.whole_experiment import remove, restore
 
@@ -40,6 +41,8 @@ def perform(connection: duckdb.DuckDBPyConnection, home: Home, entry: Mapping[st
             commits.fail(connection, _key(entry), shard=entry["shard"], error=entry["error"], now=at)
         case "put":
             put(connection, entry["table"], entry["row"])
+            if entry["table"] == "rounds":
+                recount(connection, entry["row"]["experiment"], entry["row"]["round"])
         case "fork":
             of_fork = {name: entry.get(name) for name in ("config", "config_digest")}
             fork(connection, entry["source"], entry["target"], entry["last_round"], **of_fork, now=at)

@@ -1,8 +1,8 @@
 -- grain: round and reason: what was left out of the training set, and of how many attempts of that round
 with attempts as (
-    select round, count(*) as attempts
-    from rationales
-    where experiment = $experiment and purpose = 'training' and not superseded
+    select round, sum(attempts)::bigint as attempts
+    from attempt_counts
+    where experiment = $experiment
     group by round
 ),
 

@@ -1,24 +1,6 @@
 -- grain: round and origin of the attempts to train on
 -- attempts = correct + wrong + ungraded + unverified; kept: rows of this round's training set that were made in it
-with attempts as (
-    select
-        round,
-        origin,
-        count(*) as attempts,
-        count(distinct problem_id) as problems,
-        count(*) filter (outcome = 'correct') as correct,
-        count(*) filter (outcome = 'wrong') as wrong,
-        count(*) filter (outcome = 'ungraded') as ungraded,
-        count(*) filter (outcome is null) as unverified,
-        count(distinct problem_id) filter (outcome = 'correct') as problems_solved,
-        count(*) filter (finish_reason = 'length') as cut_off,
-        avg(completion_tokens) as mean_tokens
-    from current_rationales
-    where experiment = $experiment and purpose = 'training'
-    group by round, origin
-),
-
-kept as (
+with kept as (
     select round, origin, count(*) as kept
     from current_training_rows
     where experiment = $experiment and not reused
@@ -40,9 +22,10 @@ final as (
         coalesce(kept.kept, 0) as kept,
         attempts.correct / attempts.attempts as correct_share,
         coalesce(kept.kept, 0) / attempts.attempts as kept_share,
-        attempts.mean_tokens
-    from attempts
+        attempts.tokens / attempts.attempts as mean_tokens
+    from attempt_counts as attempts
     left join kept on kept.round = attempts.round and kept.origin = attempts.origin
+    where attempts.experiment = $experiment
 )
 
 select * from final

@@ -6,18 +6,17 @@ with attempts as (
     select
         experiment,
         round,
-        count(*) filter (origin = 'generated') as generated,
-        count(distinct problem_id) filter (origin = 'generated') as problems,
-        count(distinct problem_id) filter (origin = 'generated' and outcome = 'correct') as generated_correct,
-        count(*) filter (origin = 'generated' and outcome = 'correct') as generated_correct_attempts,
-        count(distinct problem_id) filter (origin = 'rationalized') as rationalized,
-        count(distinct problem_id) filter (origin = 'rationalized' and outcome = 'correct') as rationalized_correct,
-        count(*) filter (origin = 'imported') as imported,
-        count(*) filter (finish_reason = 'length') as cut_off,
-        count(*) filter (outcome = 'ungraded') as ungraded,
-        sum(completion_tokens) as sampled_tokens
-    from current_rationales
-    where purpose = 'training'
+        sum(attempts) filter (origin = 'generated')::bigint as generated,
+        sum(problems) filter (origin = 'generated')::bigint as problems,
+        sum(problems_solved) filter (origin = 'generated')::bigint as generated_correct,
+        sum(correct) filter (origin = 'generated')::bigint as generated_correct_attempts,
+        sum(problems) filter (origin = 'rationalized')::bigint as rationalized,
+        sum(problems_solved) filter (origin = 'rationalized')::bigint as rationalized_correct,
+        sum(attempts) filter (origin = 'imported')::bigint as imported,
+        sum(cut_off)::bigint as cut_off,
+        sum(ungraded)::bigint as ungraded,
+        sum(tokens)::bigint as sampled_tokens
+    from attempt_counts
     group by experiment, round
 ),
 

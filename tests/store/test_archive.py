@@ -265,6 +265,26 @@ def test_restore_refuses_a_manifest_that_names_other_places_or_tables(world: Sto
         assert {name for name in files_below(world.home.root)} == set(files)
 
 
+@pytest.mark.parametrize("part", ["", "tables", "files"])
+def test_restore_of_a_manifest_without_a_key_names_file_and_key(
+    world: Store, tmp_path: Path, part: str
+) -> None:
+    archive(world, EXPERIMENT, tmp_path / "archive", keep=False, progress=QUIET)
+    path = tmp_path / "archive" / "manifest.json"
+    whole, empty = path.read_text(), content(world)
+    keys = (json.loads(whole)[part][0] if part else json.loads(whole)).keys() - {"archived_at"}
+    for key in keys:
+        manifest = json.loads(whole)
+        del (manifest[part][0] if part else manifest)[key]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(DataError, match=f"{path} is damaged: .* has no '{key}'.*take another copy"):
+            restore(world, path.parent, QUIET)
+        assert content(world) == empty
+    path.write_text("[1]")
+    with pytest.raises(DataError, match=rf"{path} is damaged: it is \[1\], expected an object"):
+        restore(world, path.parent, QUIET)
+
+
 def test_store_loads_a_restored_file_into_tables_of_experiments_only(world: Store) -> None:
     file = {"table": "store_info", "path": "experiments/x/store_info.parquet", "sha256": "0", "rows": 1}
     with pytest.raises(StoreError, match="'store_info' is no table of experiments"):

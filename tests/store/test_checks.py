@@ -46,6 +46,17 @@ def test_checks_superseded_rows_do_not_offend(world: Store) -> None:
 
 SPOILS: list[tuple[str, str, dict[str, Any]]] = [
     (
+        "kept_counts_wrong",
+        "UPDATE counted_attempts SET correct = correct + 1, wrong = wrong - 1 "
+        "WHERE round = 1 AND origin = 'generated'",
+        {"round": 1},
+    ),
+    (
+        "kept_counts_wrong",
+        "DELETE FROM counted_fates WHERE round = 1 AND fate = 'kept'",
+        {"round": 1},
+    ),
+    (
         "training_row_without_correct_verdict",
         "UPDATE verdicts SET outcome = 'wrong' WHERE rationale_id = 'g1'",
         {"rationale_id": "g1", "outcome": "wrong"},
