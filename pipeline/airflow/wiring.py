@@ -184,5 +184,5 @@ def _documentation_of_write() -> str:
     stages = ", ".join(f"`{name}`" for name in WRITE.stages)
     return (
         f"in place of {stages} where `{WRITE.only_if}` is set: one process, one start of the engine, and a "
-        "record for each of them. One shard of several runs the first, and does ahead what it can of the rest."
+        "record for each of them. One shard of several runs the first, and does the rest ahead."
     )

@@ -56,7 +56,7 @@ def apart(lab: Lab) -> Lab:  # noqa: F811
     return other
 
 
-def assert_equal(one: Lab, other: Lab, *tables: str) -> None:  # noqa: F811
+def assert_equal(one: Lab, other: Lab, *tables: str) -> None:
     for name in tables or TABLES:
         sql = f"select * {TABLES[name]} from {name}"
         rows = Counter(map(str, one.rows(sql)))
