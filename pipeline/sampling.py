@@ -131,7 +131,9 @@ class Job:
 
 
 class Companion(Protocol):
-    """Goes along with a job: sees what is flushed, and may have the engine write more beside it."""
+    """Goes along with a job: sees what is flushed and, if it `fills`, has the engine write more beside it."""
+
+    fills: bool
 
     def flushed(self, written: Iterable[tuple[Mapping[str, Any], Problem]]) -> None:
         """Rows of the job's part files, those of an interrupted run too, each with its problem."""
@@ -360,7 +362,7 @@ class _Feed:
 
     def __iter__(self) -> Iterator[tuple[Request, ...] | None]:
         yield from self._own
-        if self._companion is None:
+        if self._companion is None or not self._companion.fills:
             return
         while self.left or (self._last and self._companion.waiting):
             request = self._companion.next()

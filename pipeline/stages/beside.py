@@ -84,14 +84,10 @@ class Beside:
     def __init__(
         self, engine: Engine, ahead: Ahead, grading: Grading, known: Collection[str], tail: Tail | None
     ) -> None:
-        self._engine, self._ahead, self._grading, self._known, self._tail = (
-            engine,
-            ahead,
-            grading,
-            known,
-            tail,
-        )
-        self._written = ahead.written() if tail is not None else frozenset()
+        self._engine, self._ahead, self._tail = engine, ahead, tail
+        self._grading, self._known = grading, known
+        self.fills = tail is not None
+        self._written = ahead.written() if self.fills else frozenset()
         self._offered: dict[str, _Offered] = {}
         self._tallies: dict[str, _Tally] = {}
         self._failed: deque[Problem] = deque()
@@ -144,9 +140,7 @@ class Beside:
     @property
     def waiting(self) -> bool:
         """Whether a problem may still join the tail, or a request of it is not answered."""
-        return self._tail is not None and bool(
-            self._asks or self._asked or self._failed or self._grading.pending
-        )
+        return self.fills and bool(self._asks or self._asked or self._failed or self._grading.pending)
 
     def answered(self, completions: Sequence[Completion]) -> None:
         """Flush what the tail's requests gave, and have it graded."""
@@ -167,9 +161,13 @@ class Beside:
 
     def _offer(self, row: Mapping[str, Any], problem: Problem, tallied: Problem | None) -> None:
         """Have a row graded; where the grader is far behind, that is left to the stage that verifies."""
-        cut_off = row["finish_reason"] == FinishReason.LENGTH
-        if row["finish_reason"] == FinishReason.PROMPT_TOO_LONG or self._grading.pending >= WINDOW:
+        if row["finish_reason"] == FinishReason.PROMPT_TOO_LONG:
             return
+        if self._grading.pending >= WINDOW:
+            self._collect()
+            if self._grading.pending >= WINDOW:
+                return
+        cut_off = row["finish_reason"] == FinishReason.LENGTH
         item = grade_item(
             {
                 **row,
