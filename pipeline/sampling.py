@@ -253,13 +253,12 @@ class Sampler:
         self._job.tell_script(self.engine, {name: ask for name, (_, ask) in known.items()})
         groups = self.engine.groups(requests)
         missing = [group for group in groups if any(request.request_id not in done for request in group)]
-        feed = _Feed(missing, len(known) - len(done), self._companion, last) if self.engine.mixes else None
-        for completions in self._timed(self.engine.complete(feed or missing, self._job.sampling)):
+        feed = _Feed(missing, len(known) - len(done), self._companion if self.engine.mixes else None, last)
+        for completions in self._timed(self.engine.complete(feed, self._job.sampling)):
             own = [completion for completion in completions if completion.request_id in known]
             fresh = [completion for completion in own if completion.request_id not in done]
             self._flush(number, fresh, known)
-            if feed is not None:
-                feed.left -= len(fresh)
+            feed.left -= len(fresh)
             if self._companion is not None:
                 self._hand_on(completions, known, self._companion)
             bar.advance(len(fresh), self._speed(time.monotonic() - started))
@@ -317,10 +316,9 @@ class Sampler:
             self._count(rows, known)
             self.sampled.resumed += len(rows)
         for file in self._ahead:
-            wanted = {row["rationale_id"]: row for row in read_rows(file)}
-            rows = [
-                {**wanted[name], "position": known[name][0]} for name in wanted.keys() & known.keys() - done
-            ]
+            missing = known.keys() - done
+            wanted = (row for row in read_rows(file) if row["rationale_id"] in missing)
+            rows = [{**row, "position": known[row["rationale_id"]][0]} for row in wanted]
             if rows:
                 done.update(row["rationale_id"] for row in rows)
                 self._write_part(number, rows, known)
