@@ -336,7 +336,8 @@ class Sampler:
         counts.cut_off = counts.finish[FinishReason.LENGTH]
         counts.attempts = counts.finish.total() - counts.prompt_too_long
         if self._companion is not None:
-            self._companion.flushed((row, known[row["rationale_id"]][1].problem) for row in rows)
+            asked = (row for row in rows if row["rationale_id"] in known)
+            self._companion.flushed((row, known[row["rationale_id"]][1].problem) for row in asked)
 
     def _count_ahead(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """What was written ahead took its time from another stage, and left it to this one."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import sampling
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import ConfigError
 from pipeline.paths import Home
@@ -115,7 +116,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, str, int]]]:
     ],
     ids=lambda settings: settings[0],
 )
-def test_fused_run_has_the_rows_and_records_of_separate_stages(mixed: Lab, settings: Sequence[str]) -> None:
+def test_fused_run_has_the_rows_and_records_of_separate_stages(
+    mixed: Lab, settings: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK", 5)
     mixed.run(*settings, FUSE, until="select")
     separate = apart(mixed)
     separate.run(*settings, until="select")
