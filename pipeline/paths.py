@@ -61,6 +61,10 @@ class Home:
         """Shard files, manifests and part files of one stage."""
         return self.round(name, round_) / stage
 
+    def ahead(self, name: str, round_: int) -> Path:
+        """What was written and graded before the stages began that it belongs to; gone when they are done."""
+        return self.round(name, round_) / "ahead"
+
     def checkpoint(self, name: str, round_: int, variant: str = "main") -> Path:
         return self.round(name, round_) / "checkpoints" / variant
 

@@ -162,11 +162,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample asked of an engine (n = 1), with a seed of its own."""
+    """One sample asked of an engine (n = 1), with a seed of its own.
+
+    `sampling`: where it is drawn otherwise than the requests that it is written beside.
+    """
 
     request_id: str
     prompt: str
     seed: int
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,47 @@ STAGES: tuple[Stage, ...] = (
     ),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """Stages that one process may run one after another, with one start of the engine.
+
+    Each is begun and committed as it is alone, so the store does not know of it. It takes their place in a
+    round where `only_if` is set.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    only_if: str
+
+    def in_round(self, round_: int, config: ExperimentConfig) -> bool:
+        """Whether round `round_` is to be run with it."""
+        first = stage_named(self.stages[0])
+        return bool(operator.attrgetter(self.only_if)(config)) and first.in_round(round_, config)
+
+    def of_round(self, round_: int, config: ExperimentConfig) -> tuple[Stage, ...]:
+        """Those of its stages that the round has, in order; none in round 0."""
+        return tuple(stage for stage in stages_of(round_, config) if stage.name in self.stages)
+
+    def of_shard(self, round_: int, config: ExperimentConfig) -> tuple[Stage, ...]:
+        """Those that one shard can do by itself: with several, all but the first stand on every shard."""
+        stages = self.of_round(round_, config)
+        return stages if config.shards == 1 else stages[:1]
+
+
+WRITE = Fused(
+    "write",
+    (
+        "generate",
+        "verify_generated",
+        "rationalize",
+        "verify_rationalized",
+        "regenerate",
+        "verify_regenerated",
+    ),
+    only_if="generate.fuse",
+)
+
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
@@ -205,3 +246,13 @@ def stage_named(name: str) -> Stage:
 def stages_of(round_: int, config: ExperimentConfig) -> tuple[Stage, ...]:
     """The stages of round `round_` in order."""
     return tuple(stage for stage in STAGES if stage.in_round(round_, config))
+
+
+def tasks_of(round_: int, config: ExperimentConfig) -> tuple[str, ...]:
+    """What an orchestrator runs in round `round_`: its stages, `write` in place of those that it does."""
+    names = [stage.name for stage in stages_of(round_, config)]
+    if not WRITE.in_round(round_, config):
+        return tuple(names)
+    fused = {stage.name for stage in WRITE.of_shard(round_, config)}
+    place = names.index(WRITE.stages[0])
+    return (*names[:place], WRITE.name, *(name for name in names[place:] if name not in fused))

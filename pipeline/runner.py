@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import platform
+import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -24,7 +26,7 @@ from pipeline.pace import expected_end, speed_of, stages_after, told_of_round
 from pipeline.paths import Home, validate_experiment
 from pipeline.process import MemoryWatch
 from pipeline.progress import Progress
-from pipeline.rounds import STAGES, Stage, stage_named, stages_of
+from pipeline.rounds import STAGES, WRITE, Stage, stage_named, stages_of
 from pipeline.sampling import remove_parts
 from pipeline.stages.base import EngineHolder, Model, StageContext, StageResult
 from pipeline.store import RunSummary, StageKey, Store
@@ -183,9 +185,10 @@ def _loop(session: Session, total: int, until: str | None, on_round: Callable[[i
             on_round(round_)
             continue
         finished = _is_finished(session, round_)
+        fused = WRITE.stages if WRITE.in_round(round_, session.config) else ()
         for stage in stages_of(round_, session.config):
             for shard in range(session.config.shards if stage.sharded else 1):
-                _run_shard(session, stage, round_, shard, total)
+                _run_shard(session, stage, round_, shard, total, fused=stage.name in fused)
             if stage.name == until and not finished:
                 return f"stopped after {stage.name} of round {round_}, as asked"
         on_round(round_)
@@ -207,10 +210,12 @@ def run_stage(
 ) -> list[StageOutcome]:
     """Run one stage of a round: one shard of `shards`, or all of them one after another.
 
-    Raises ConfigError for a stage that round does not have, NotReadyError where what it stands on is missing.
+    `write` runs generate and what is fused with it; of one shard among several only what stands on no other
+    shard. One outcome for each stage and shard. Raises ConfigError for a stage that round does not have,
+    NotReadyError where what it stands on is missing.
     """
     session.config.check_rounds(round_)
-    stage = _stage_in_round(name, round_, session.config)
+    stages = _stages_in_round(name, round_, session.config)
     if _is_forked(session, round_):
         raise ConfigError(
             f"round {round_} of experiment {session.experiment} was forked, and stays as it was run; "
@@ -218,17 +223,37 @@ def run_stage(
         )
     if shards is not None:
         session.config = session.config.model_copy(update={"shards": shards})
-    count = session.config.shards if stage.sharded else 1
+    count = session.config.shards if stages[0].sharded else 1
     if shard is not None and not 0 <= shard < count:
         raise ConfigError(f"shard {shard} of stage {name}: expected 0 to {count - 1} ({count} shards)")
+    fused = name == WRITE.name
+    if fused and shard is not None:
+        stages = WRITE.of_shard(round_, session.config)
     wanted = range(count) if shard is None else (shard,)
     total = session.config.rounds if rounds is None else rounds
     scope = f"{name} of round {round_}" + ("" if shard is None else f", shard {shard}")
-    with session.store.lease(session.experiment, f"star stage {scope}", scope=f"{round_}/{name}/{shard}"):
-        try:
-            return [_run_shard(session, stage, round_, each, total, force=force) for each in wanted]
-        finally:
-            session.engines.close()
+    with ExitStack() as held:
+        for stage in stages:
+            held.enter_context(
+                session.store.lease(
+                    session.experiment, f"star stage {scope}", scope=f"{round_}/{stage.name}/{shard}"
+                )
+            )
+        held.callback(session.engines.close)
+        if force and set(WRITE.stages) & {stage.name for stage in stages}:
+            _remove_ahead(session, round_)  # or it would be found instead of being written again
+        return [
+            _run_shard(session, stage, round_, each, total, force=force, fused=fused)
+            for stage in stages
+            for each in wanted
+        ]
+
+
+def _stages_in_round(name: str, round_: int, config: ExperimentConfig) -> Sequence[Stage]:
+    """The stage of that name, or those that are fused under it."""
+    if name == WRITE.name and (stages := WRITE.of_round(round_, config)):
+        return stages
+    return (_stage_in_round(name, round_, config),)
 
 
 def _stage_in_round(name: str, round_: int, config: ExperimentConfig) -> Stage:
@@ -244,7 +269,14 @@ def _stage_in_round(name: str, round_: int, config: ExperimentConfig) -> Stage:
 
 
 def _run_shard(
-    session: Session, stage: Stage, round_: int, shard: int, rounds: int, *, force: bool = False
+    session: Session,
+    stage: Stage,
+    round_: int,
+    shard: int,
+    rounds: int,
+    *,
+    force: bool = False,
+    fused: bool = False,
 ) -> StageOutcome:
     require_trackers(session.config.train)  # in the first stage already, long before a training
     if stage.gpu:
@@ -290,6 +322,7 @@ def _run_shard(
         model=model,
         engines=session.engines,
         progress=session.progress,
+        fused=fused,
     )
     done, summary = _computed(ctx, key)
     session.store.commit(
@@ -302,6 +335,8 @@ def _run_shard(
         summary=summary,
     )
     remove_parts(ctx.folder)
+    if (stage,) == WRITE.of_round(round_, session.config)[-1:] and session.store.state(key).status == "done":
+        _remove_ahead(session, round_)
     _tell(ctx, key, summary)
     return "done"
 
@@ -387,6 +422,11 @@ def _discard_other_parts(ctx: StageContext) -> None:
     for folder in stage.glob("*/shard-*"):
         if folder.parent.name != ctx.input_digest[:12] or not folder.name.endswith(f"-of-{ctx.shards}"):
             remove_parts(folder)
+
+
+def _remove_ahead(session: Session, round_: int) -> None:
+    """What was written before its stage began."""
+    shutil.rmtree(session.home.ahead(session.experiment, round_), ignore_errors=True)
 
 
 def _went_on(session: Session, round_: int) -> bool:

@@ -3,6 +3,7 @@
 Serves generate, rationalize and evaluate. Asks are worked on in blocks; finished groups of completions are
 flushed to part files at once, and a restart asks the engine only for groups that are not whole on disk.
 Blocks depend on nothing but the list of asks: a killed run that goes on writes what a whole one writes.
+A companion sees completions as they are flushed, and may have the engine write more beside them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.config.graders import GraderConfig
 from pipeline.engines import Engine
@@ -58,7 +59,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all asks of a stage share."""
+    """What all asks of a stage share, and what becomes of one: a request, then a row of a part file."""
 
     experiment: str
     round: int
@@ -68,13 +69,96 @@ class Job:
     grader: GraderConfig
     answer_line: str | None
 
+    def request(self, ask: Ask, engine: Engine) -> Request:
+        """What the engine is asked; the request's id is that of the attempt."""
+        seed = self._seed(ask)
+        name = rationale_id(
+            experiment=self.experiment,
+            round_=self.round,
+            origin=self.origin,
+            problem_id=ask.problem.problem_id,
+            sample=ask.sample,
+            prompt_hash=text_hash(ask.prompt.text),
+            sampling=asdict(self.sampling),
+            seed=seed,
+            model_hash=engine.model_hash,
+        )
+        return Request(name, ask.prompt.text, seed)
+
+    def tell_script(self, engine: Engine, asks: Mapping[str, Ask]) -> None:
+        """A scripted engine goes by the problem, not by the prompt."""
+        if isinstance(engine, ScriptedEngine):
+            for name, ask in asks.items():
+                engine.keys[name] = (ask.problem.problem_id, str(self.origin), ask.sample)
+
+    def row(self, completion: Completion, position: int, ask: Ask, engine: Engine) -> dict[str, Any]:
+        """A row of a part file; `position` is the ask's place among all of the job."""
+        whole = ask.begun + completion.text
+        text, finish = cut_text(whole, completion.finish_reason, self.sampling.stop, self.answer_line)
+        return {
+            "position": position,
+            "prompt": ask.prompt.text,
+            "rationale_id": completion.request_id,
+            "experiment": self.experiment,
+            "round": self.round,
+            "origin": self.origin,
+            "purpose": ask.purpose,
+            "problem_id": ask.problem.problem_id,
+            "split": ask.problem.split,
+            "difficulty": ask.problem.difficulty,
+            "sample": ask.sample,
+            "prompt_style": ask.prompt.style,
+            "text": text,
+            "answer": extract_answer(self.grader, text, ask.problem.choices),
+            "hint": ask.prompt.hint,
+            "finish_reason": finish,
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens,
+            "text_chars": len(text),
+            "norm_hash": norm_hash(text),
+            "mean_logprob": completion.mean_logprob,
+            "sampling": asdict(self.sampling),
+            "seed": self._seed(ask),
+            "engine": engine.kind,
+            "model_hash": engine.model_hash,
+            "prompt_hash": text_hash(ask.prompt.text),
+            "seconds": completion.seconds,
+            "created_at": datetime.now(UTC).replace(tzinfo=None),
+        }
+
+    def _seed(self, ask: Ask) -> int:
+        return seed_of(self.seed, self.round, self.origin, ask.problem.problem_id, ask.sample)
+
+
+class Companion(Protocol):
+    """Goes along with a job: sees what is flushed and, if it `fills`, has the engine write more beside it."""
+
+    fills: bool
+
+    def flushed(self, written: Iterable[tuple[Mapping[str, Any], Problem]]) -> None:
+        """Rows of the job's part files, those of an interrupted run too, each with its problem."""
+
+    def next(self) -> Request | None:
+        """A request to be written beside the job's own, None where there is none now."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether requests of its own may still come, or their completions."""
+
+    def answered(self, completions: Sequence[Completion]) -> None:
+        """Completions of its requests."""
+
+    def wait(self) -> None:
+        """The engine has nothing to write: let some time pass, in which what is awaited may come."""
+
 
 @dataclass(slots=True)
 class Sampled:
     """What came of a job: counts that add up (`asked` = `attempts` + `prompt_too_long`).
 
-    `engine_seconds` and `engine_tokens` are what this run of it took and wrote; the other counts include what
-    an interrupted one had left on disk.
+    `engine_seconds` and `engine_tokens` are what this run of it took and wrote, with what was written ahead
+    of it (`ahead_seconds`) and without what it wrote for its companion (`beside_seconds`); the other counts
+    include what an interrupted one had left on disk.
     """
 
     asked: int = 0
@@ -86,6 +170,8 @@ class Sampled:
     completion_tokens: int = 0
     engine_seconds: float = 0.0
     engine_tokens: int = 0
+    ahead_seconds: float = 0.0
+    beside_seconds: float = 0.0
     finish: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,10 +182,21 @@ class Sampler:
     distinct prompts, `rejections()` the asks whose prompt fills the context.
     """
 
-    def __init__(self, job: Job, engine: Engine, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        job: Job,
+        engine: Engine,
+        folder: Path,
+        progress: Progress,
+        *,
+        ahead: Sequence[Path] = (),
+        companion: Companion | None = None,
+    ) -> None:
+        """`ahead`: part files with completions that were written before the job was known to want them."""
         self._job, self.engine, self._progress = job, engine, progress
         self._parts = folder / "parts"
-        self._sampling = asdict(job.sampling)
+        self._ahead, self._companion = ahead, companion
+        self._next_part = 0
         self.sampled = Sampled()
 
     def run(self, asks: Iterable[Ask], total: int) -> Sampled:
@@ -109,7 +206,8 @@ class Sampler:
         started = time.monotonic()
         with self._progress.task(title, total, "texts") as bar:
             for number, block in enumerate(_blocks(asks, BLOCK)):
-                self._run_block(number, block, bar, started)
+                last = self.sampled.asked + len(block) >= total
+                self._run_block(number, block, last, bar, started)
         return self.sampled
 
     def attempts(self) -> Iterator[dict[str, Any]]:
@@ -139,31 +237,58 @@ class Sampler:
             rows = [row for file in files for row in read_rows(file)]
             yield from sorted(rows, key=lambda row: row["position"])
 
-    def _run_block(self, number: int, block: Sequence[tuple[int, Ask]], bar: Task, started: float) -> None:
-        known: dict[str, tuple[int, Ask]] = {}
-        for position, ask in block:
-            known[self._id(ask)] = (position, ask)
+    def _run_block(
+        self, number: int, block: Sequence[tuple[int, Ask]], last: bool, bar: Task, started: float
+    ) -> None:
+        requests = [self._job.request(ask, self.engine) for _, ask in block]
+        known = dict(zip((request.request_id for request in requests), block, strict=True))
         if len(known) != len(block):
             raise ValueError(f"block {number} asks for one sample twice: {len(block)} asks, {len(known)} ids")
-        done = self._on_disk(number)
+        done = self._on_disk(number, known)
         self.sampled.asked += len(block)
         if done:
             bar.resume(len(done))
         if len(done) == len(block):
             return
-        requests = [Request(key, ask.prompt.text, self._seed(ask)) for key, (_, ask) in known.items()]
-        self._tell_script(known)
+        self._job.tell_script(self.engine, {name: ask for name, (_, ask) in known.items()})
         groups = self.engine.groups(requests)
         missing = [group for group in groups if any(request.request_id not in done for request in group)]
-        parts = sum(1 for _ in self._parts.glob(f"{number:05d}-*.parquet"))
-        for completions in self._timed(self.engine.complete(missing, self._job.sampling)):
-            fresh = [completion for completion in completions if completion.request_id not in done]
-            rows = [self._row(completion, *known[completion.request_id]) for completion in fresh]
-            write_rows("parts", self._parts / f"{number:05d}-{parts:05d}.parquet", rows)
-            parts += 1
-            self._count(rows)
-            self.sampled.engine_tokens += sum(row["completion_tokens"] for row in rows)
-            bar.advance(len(rows), self._speed(time.monotonic() - started))
+        feed = _Feed(missing, len(known) - len(done), self._companion if self.engine.mixes else None, last)
+        for completions in self._timed(self.engine.complete(feed, self._job.sampling)):
+            own = [completion for completion in completions if completion.request_id in known]
+            fresh = [completion for completion in own if completion.request_id not in done]
+            self._flush(number, fresh, known)
+            feed.left -= len(fresh)
+            if self._companion is not None:
+                self._hand_on(completions, known, self._companion)
+            bar.advance(len(fresh), self._speed(time.monotonic() - started))
+
+    def _flush(self, number: int, fresh: Sequence[Completion], known: Mapping[str, tuple[int, Ask]]) -> None:
+        if not fresh:
+            return
+        rows = [self._job.row(each, *known[each.request_id], self.engine) for each in fresh]
+        self._write_part(number, rows, known)
+        self.sampled.engine_tokens += sum(row["completion_tokens"] for row in rows)
+
+    def _write_part(
+        self, number: int, rows: Sequence[Mapping[str, Any]], known: Mapping[str, tuple[int, Ask]]
+    ) -> None:
+        write_rows("parts", self._parts / f"{number:05d}-{self._next_part:05d}.parquet", rows)
+        self._next_part += 1
+        self._count(rows, known)
+
+    def _hand_on(
+        self, completions: Sequence[Completion], known: Mapping[str, tuple[int, Ask]], companion: Companion
+    ) -> None:
+        """Give the companion its completions; with none at all the engine is idle, and it may wait."""
+        beside = [completion for completion in completions if completion.request_id not in known]
+        if beside:
+            seconds = sum(completion.seconds for completion in beside)
+            self.sampled.beside_seconds += seconds
+            self.sampled.engine_seconds -= seconds
+            companion.answered(beside)
+        if not completions:
+            companion.wait()
 
     def _timed(self, finished: Iterator[list[Completion]]) -> Iterator[list[Completion]]:
         """The same lists; the time in which the engine had the turn is added up."""
@@ -180,16 +305,28 @@ class Sampler:
         rate, share = sampled.engine_tokens / max(spent, 1e-9), sampled.engine_seconds / max(spent, 1e-9)
         return f"{sampled.completion_tokens:,} tokens, {rate:,.0f} tokens/s, engine {share:.0%}"
 
-    def _on_disk(self, number: int) -> set[str]:
+    def _on_disk(self, number: int, known: Mapping[str, tuple[int, Ask]]) -> set[str]:
+        """Ids of the block's asks whose completion is flushed, or was written ahead and is now."""
         done: set[str] = set()
-        for file in sorted(self._parts.glob(f"{number:05d}-*.parquet")):
+        parts = sorted(self._parts.glob(f"{number:05d}-*.parquet"))
+        self._next_part = len(parts)
+        for file in parts:
             rows = list(read_rows(file))
             done.update(row["rationale_id"] for row in rows)
-            self._count(rows)
+            self._count(rows, known)
             self.sampled.resumed += len(rows)
+        for file in self._ahead:
+            missing = known.keys() - done
+            wanted = (row for row in read_rows(file) if row["rationale_id"] in missing)
+            rows = [{**row, "position": known[row["rationale_id"]][0]} for row in wanted]
+            if rows:
+                done.update(row["rationale_id"] for row in rows)
+                self._write_part(number, rows, known)
+                self._count_ahead(rows)
         return done
 
-    def _count(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _count(self, rows: Sequence[Mapping[str, Any]], known: Mapping[str, tuple[int, Ask]]) -> None:
+        """Count rows that are on disk, and show them to the companion."""
         counts = self.sampled
         for row in rows:
             counts.finish[row["finish_reason"]] += 1
@@ -198,65 +335,37 @@ class Sampler:
         counts.prompt_too_long = counts.finish[FinishReason.PROMPT_TOO_LONG]
         counts.cut_off = counts.finish[FinishReason.LENGTH]
         counts.attempts = counts.finish.total() - counts.prompt_too_long
+        if self._companion is not None:
+            asked = (row for row in rows if row["rationale_id"] in known)
+            self._companion.flushed((row, known[row["rationale_id"]][1].problem) for row in asked)
 
-    def _tell_script(self, known: Mapping[str, tuple[int, Ask]]) -> None:
-        if isinstance(self.engine, ScriptedEngine):
-            keys = {
-                key: (ask.problem.problem_id, str(self._job.origin), ask.sample)
-                for key, (_, ask) in known.items()
-            }
-            self.engine.keys = keys
+    def _count_ahead(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """What was written ahead took its time from another stage, and left it to this one."""
+        seconds = sum(row["seconds"] for row in rows)
+        self.sampled.ahead_seconds += seconds
+        self.sampled.engine_seconds += seconds
+        self.sampled.engine_tokens += sum(row["completion_tokens"] for row in rows)
 
-    def _seed(self, ask: Ask) -> int:
-        return seed_of(self._job.seed, self._job.round, self._job.origin, ask.problem.problem_id, ask.sample)
 
-    def _id(self, ask: Ask) -> str:
-        return rationale_id(
-            experiment=self._job.experiment,
-            round_=self._job.round,
-            origin=self._job.origin,
-            problem_id=ask.problem.problem_id,
-            sample=ask.sample,
-            prompt_hash=text_hash(ask.prompt.text),
-            sampling=self._sampling,
-            seed=self._seed(ask),
-            model_hash=self.engine.model_hash,
-        )
+class _Feed:
+    """A block's own groups, then what the companion wants written beside them, until nothing can come of it.
 
-    def _row(self, completion: Completion, position: int, ask: Ask) -> dict[str, Any]:
-        job = self._job
-        whole = ask.begun + completion.text
-        text, finish = cut_text(whole, completion.finish_reason, job.sampling.stop, job.answer_line)
-        return {
-            "position": position,
-            "prompt": ask.prompt.text,
-            "rationale_id": completion.request_id,
-            "experiment": job.experiment,
-            "round": job.round,
-            "origin": job.origin,
-            "purpose": ask.purpose,
-            "problem_id": ask.problem.problem_id,
-            "split": ask.problem.split,
-            "difficulty": ask.problem.difficulty,
-            "sample": ask.sample,
-            "prompt_style": ask.prompt.style,
-            "text": text,
-            "answer": extract_answer(job.grader, text, ask.problem.choices),
-            "hint": ask.prompt.hint,
-            "finish_reason": finish,
-            "prompt_tokens": completion.prompt_tokens,
-            "completion_tokens": completion.completion_tokens,
-            "text_chars": len(text),
-            "norm_hash": norm_hash(text),
-            "mean_logprob": completion.mean_logprob,
-            "sampling": self._sampling,
-            "seed": self._seed(ask),
-            "engine": self.engine.kind,
-            "model_hash": self.engine.model_hash,
-            "prompt_hash": text_hash(ask.prompt.text),
-            "seconds": completion.seconds,
-            "created_at": datetime.now(UTC).replace(tzinfo=None),
-        }
+    `left` are the completions of the block that are still awaited. After a block that is not the `last`, the
+    companion's requests go on beside the next one.
+    """
+
+    def __init__(
+        self, own: Sequence[tuple[Request, ...]], left: int, companion: Companion | None, last: bool
+    ) -> None:
+        self._own, self.left, self._companion, self._last = own, left, companion, last
+
+    def __iter__(self) -> Iterator[tuple[Request, ...] | None]:
+        yield from self._own
+        if self._companion is None or not self._companion.fills:
+            return
+        while self.left or (self._last and self._companion.waiting):
+            request = self._companion.next()
+            yield (request,) if request is not None else None
 
 
 def remove_parts(folder: Path) -> None:

@@ -41,13 +41,13 @@ class Victim:
     home: Path
     base: Path
     seed: int
+    fuse: bool = False
     flushed: dict[str, Any] = field(default_factory=dict)
     hit: Counter[str] = field(default_factory=Counter)
 
     def start(self) -> subprocess.Popen[bytes]:
-        overrides = [
-            f"--set={setting}" for setting in (*SETTINGS, f"model.base={self.base}", f"seed={self.seed}")
-        ]
+        further = (f"model.base={self.base}", f"seed={self.seed}", f"generate.fuse={str(self.fuse).lower()}")
+        overrides = [f"--set={setting}" for setting in (*SETTINGS, *further)]
         command = [sys.executable, "-m", "pipeline", "run", "addition", "--experiment", "victim", *overrides]
         environment = {**os.environ, "STAR_HOME": str(self.home)}
         log = (self.home.parent / f"{self.home.name}.log").open("ab")
@@ -141,7 +141,8 @@ def test_killed_runs_end_as_an_uninterrupted_one_and_ask_for_nothing_twice(tmp_p
         length = whole.finish()
         chance = random.Random(seed)
         for torment in (_kill_at_each_kind_of_moment, _kill_at_uniform_delays):
-            victim = Victim(tmp_path / f"{torment.__name__}-{seed}", base, seed)
+            # One of three runs is fused: it ends as the separate stages that were left alone.
+            victim = Victim(tmp_path / f"{torment.__name__}-{seed}", base, seed, fuse=seed == 1)
             torment(victim, length, chance)
             victim.finish()
             hits += victim.hit

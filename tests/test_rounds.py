@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.config.experiment import TrainVariant
-from pipeline.rounds import STAGES, stage_named, stages_of
+from pipeline.rounds import STAGES, WRITE, stage_named, stages_of, tasks_of
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
@@ -53,6 +53,35 @@ def test_later_round_has_the_stages_that_the_config_asks_for() -> None:
     names = [stage.name for stage in stages_of(3, REGENERATING)]
     assert names == [stage.name for stage in STAGES]
     assert names.index("regenerate") == names.index("select") - 2
+
+
+def test_fused_stages_follow_one_another_and_stand_on_nothing_but_themselves_and_prepare() -> None:
+    names = [stage.name for stage in STAGES]
+    place = names.index(WRITE.stages[0])
+    assert tuple(names[place : place + len(WRITE.stages)]) == WRITE.stages
+    assert {name for stage in WRITE.stages for name in stage_named(stage).inputs} <= {
+        "prepare",
+        *WRITE.stages,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ([], ["generate", "verify_generated", "rationalize", "verify_rationalized"]),
+        (["generate.fuse=true"], ["write"]),
+        (["generate.fuse=true", "rationalize.regenerate=true"], ["write"]),
+        (
+            ["generate.fuse=true", "shards=2"],
+            ["write", "verify_generated", "rationalize", "verify_rationalized"],
+        ),
+    ],
+)
+def test_tasks_of_a_round_have_write_in_place_of_what_it_runs(settings: list[str], place: list[str]) -> None:
+    config = load_config(Path("addition"), settings).config
+    rest = ["select", "train", "evaluate", "verify_evaluated", "check", "decide"]
+    assert list(tasks_of(2, config)) == ["prepare", *place, *rest]
+    assert tasks_of(0, config) == ("prepare", "evaluate", "verify_evaluated", "check", "decide")
 
 
 def test_unknown_stage_is_a_key_error() -> None:

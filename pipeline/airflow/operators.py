@@ -98,10 +98,11 @@ class LaunchOperator(StarOperator):
 
 
 class StageOperator(StarOperator):
-    """One stage of one round, or one shard of it.
+    """One stage of one round, or one shard of it, or several stages in one process (`write`).
 
     Skipped where the stage is done with today's inputs or is not part of the round. `prepare` is never
-    skipped: it returns the shards that the mapped stages are expanded over, as `0/4`, `1/4`, ...
+    skipped: it returns the shards that the mapped stages are expanded over, as `0/4`, `1/4`, ..., and skips
+    those of `skips` that are no part of the round before they start.
     """
 
     template_fields: Sequence[str] = ("experiment", "round_")
@@ -116,6 +117,7 @@ class StageOperator(StarOperator):
         round_: str,
         shard: str = "",
         optional: bool = False,
+        skips: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -124,6 +126,7 @@ class StageOperator(StarOperator):
         self.round_ = round_
         self.shard = shard
         self.optional = optional
+        self.skips = tuple(skips)
 
     def execute(self, context: Any) -> Any:
         ti = context["ti"]
@@ -132,6 +135,7 @@ class StageOperator(StarOperator):
         told = self.star(*self.arguments(), "--json").document
         if self.stage == "prepare":
             ti.xcom_push(key="stages", value=told["stages"])
+            _skip([name for name in self.skips if name not in told["stages"]])
             return [f"{shard}/{told['shards']}" for shard in range(told["shards"])]
         if self.stage == "decide":
             ti.xcom_push(key="following", value=told["next"])
@@ -153,6 +157,15 @@ class StageOperator(StarOperator):
         if config.is_file():  # none where `star run` made the experiment and nobody launched it here
             arguments += ["--config", str(config)]
         return arguments
+
+
+def _skip(task_ids: list[str]) -> None:
+    """Have tasks of this run skipped, as DownstreamTasksSkipped would, which leaves no value to map over."""
+    if task_ids:
+        from airflow.sdk.execution_time.comms import SkipDownstreamTasks
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=task_ids))
 
 
 class NextRoundOperator(BaseOperator):  # type: ignore[misc, unused-ignore]

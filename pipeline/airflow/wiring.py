@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.airflow.kubernetes import executor_config
 from pipeline.airflow.operators import LaunchOperator, NextRoundOperator, StageOperator
 from pipeline.config.site import AirflowSite, LoadedSite, PlaceSite, load_site
 from pipeline.paths import EXPERIMENT_NAME
-from pipeline.rounds import STAGES, Stage
+from pipeline.rounds import STAGES, WRITE, Stage
 
 
 def launcher_dag(file: str, doc: str | None) -> DAG:
@@ -33,11 +34,8 @@ def launcher_dag(file: str, doc: str | None) -> DAG:
             **_placed(site.config.airflow, site.config.airflow.cpu),
         )
         experiment = "{{ ti.xcom_pull(task_ids='launch')['experiment'] }}"
-        chain(
-            launch,
-            *_stages(site.config.airflow, experiment, "0"),
-            _next(site.config.airflow, experiment, redo=True),
-        )
+        stages = _stages(site.config.airflow, experiment, "0")
+        chain(launch, *stages.values(), _next(site.config.airflow, experiment, redo=True))
     return dag
 
 
@@ -52,7 +50,9 @@ def round_dag(doc: str | None) -> DAG:
             }
         )
         experiment = "{{ params.experiment }}"
-        chain(*_stages(site, experiment, "{{ params.round }}"), _next(site, experiment, redo=False))
+        stages = _stages(site, experiment, "{{ params.round }}")
+        chain(*stages.values(), _next(site, experiment, redo=False))
+        _fuse(site, experiment, stages)
     return dag
 
 
@@ -68,30 +68,63 @@ def _dag(dag_id: str, doc: str | None, site: AirflowSite, **further: Any) -> DAG
     )
 
 
-def _stages(site: AirflowSite, experiment: str, round_: str) -> list[Any]:
+def _stages(site: AirflowSite, experiment: str, round_: str) -> dict[str, Any]:
     """The tasks of a round in order; the sharded ones are mapped over what prepare returns."""
     zero = round_ == "0"
-    tasks: list[Any] = []
+    tasks: dict[str, Any] = {}
     for stage in STAGES:
         if stage.rounds != "every" and (stage.rounds == "zero") != zero:
             continue
-        gpu = stage.gpu or (stage.grades and site.judge_on_gpu)
         arguments = {
-            "task_id": stage.name,
-            "stage": stage.name,
+            **_of_stage(site, stage.name, gpu=stage.gpu or (stage.grades and site.judge_on_gpu)),
             "experiment": experiment,
             "round_": round_,
-            "optional": stage.only_if is not None,
+            "optional": stage.name in _OPTIONAL,
             "doc_md": _documentation(stage),
-            **_placed(site, site.gpu if gpu else site.cpu),
-            "executor_config": executor_config(site, gpu=gpu),
         }
         if stage.sharded:
-            mapped = StageOperator.partial(map_index_template="shard {{ task.shard }}", **arguments)
-            tasks.append(mapped.expand(shard=tasks[0].output))
+            tasks[stage.name] = _mapped(arguments, tasks["prepare"])
         else:
-            tasks.append(StageOperator(**arguments))
+            skips = () if zero or stage.name != "prepare" else _OPTIONAL
+            tasks[stage.name] = StageOperator(skips=skips, **arguments)
     return tasks
+
+
+def _fuse(site: AirflowSite, experiment: str, stages: Mapping[str, Any]) -> None:
+    """Beside the stages that one process may run, the task that does so: prepare skips what the config does
+    not ask for, so that no skipped task is started."""
+    write = _mapped(
+        {
+            **_of_stage(site, WRITE.name, gpu=True),
+            "experiment": experiment,
+            "round_": "{{ params.round }}",
+            "optional": True,
+            "doc_md": _documentation_of_write(),
+        },
+        stages["prepare"],
+    )
+    _, second, *_ = WRITE.stages
+    after = list(stages)[list(stages).index(WRITE.stages[-1]) + 1]
+    write >> [stages[second], stages[after]]
+
+
+_OPTIONAL = (WRITE.name, *(s.name for s in STAGES if s.name in WRITE.stages or s.only_if is not None))
+"""Tasks that prepare may find to be no part of a round."""
+
+
+def _mapped(arguments: Mapping[str, Any], prepare: StageOperator) -> Any:
+    """A task for each shard."""
+    mapped = StageOperator.partial(map_index_template="shard {{ task.shard }}", **arguments)
+    return mapped.expand(shard=prepare.output)
+
+
+def _of_stage(site: AirflowSite, name: str, *, gpu: bool) -> dict[str, Any]:
+    return {
+        "task_id": name,
+        "stage": name,
+        **_placed(site, site.gpu if gpu else site.cpu),
+        "executor_config": executor_config(site, gpu=gpu),
+    }
 
 
 def _next(site: AirflowSite, experiment: str, *, redo: bool) -> NextRoundOperator:
@@ -145,3 +178,11 @@ def _documentation(stage: Stage) -> str:
     model = {"none": "no model", "previous": "model n-1", "current": "model n"}[stage.model]
     parts = "in shards" if stage.sharded else "in one piece"
     return f"stands on {inputs}, reads {model}, runs {parts}. Code: `{stage.module}`."
+
+
+def _documentation_of_write() -> str:
+    stages = ", ".join(f"`{name}`" for name in WRITE.stages)
+    return (
+        f"in place of {stages} where `{WRITE.only_if}` is set: one process, one start of the engine, and a "
+        "record for each of them. One shard of several runs the first, and does the rest ahead."
+    )

@@ -97,12 +97,13 @@ def fail(
     """
     from pipeline.cli.context import known_experiment, store_of
     from pipeline.errors import ConfigError
-    from pipeline.rounds import STAGES
+    from pipeline.rounds import STAGES, WRITE
     from pipeline.store import StageKey
 
     names = [stage.name for stage in STAGES]
-    if name not in names:
-        raise ConfigError(f"{name!r} is no stage; expected one of {', '.join(names)}")
+    if name not in (*names, WRITE.name):
+        raise ConfigError(f"{name!r} is no stage; expected one of {', '.join([*names, WRITE.name])}")
     store = store_of(ctx)
-    key = StageKey(known_experiment(store, experiment), round_, name)
-    store.fail(key, shard=shard, error=reason)
+    known = known_experiment(store, experiment)
+    for stage in WRITE.stages if name == WRITE.name else (name,):
+        store.fail(StageKey(known, round_, stage), shard=shard, error=reason)

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         PANEL,
         "star stage generate gsm8k --round 1 --shard 0/4",
         "star stage prepare gsm8k-new --round 0 --config configs/gsm8k.yaml",
+        "star stage write gsm8k --round 1      generate to verify_rationalized, with one start of the engine",
         "star stage train gsm8k --round 2 --force",
     )
 
@@ -118,11 +119,10 @@ def _of_round(session: Session, name: str, round_: int) -> dict[str, Any]:
 
     from pipeline.launch import what_follows
     from pipeline.report.tables import round_sentence
-    from pipeline.rounds import stages_of
+    from pipeline.rounds import tasks_of
 
     if name == "prepare":
-        stages = [each.name for each in stages_of(round_, session.config)]
-        return {"stages": stages, "shards": session.config.shards}
+        return {"stages": tasks_of(round_, session.config), "shards": session.config.shards}
     if name == "decide":
         rows = session.store.rows("rounds_summary", experiment=session.experiment)
         row = next(row for row in rows if row["round"] == round_)

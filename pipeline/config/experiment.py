@@ -102,6 +102,11 @@ class GenerateConfig(Section):
     """Strings that end a text, beside the end token."""
     few_shot: Literal["always", "round_1", "never"] = option("always", triggerable=True)
     """When exemplars stand before the question. The paper keeps them in every round's sampling."""
+    fuse: bool = option(False, execution=True, triggerable=True)
+    """Run generate, rationalize and what verifies them in one process with one start of the engine: attempts
+    are graded while it writes, and (vllm) it writes rationalizations of problems known to have failed when
+    few samples are left. Each stage keeps its record, and is what it is alone. With several shards a task of
+    Airflow fuses generate with what its shard can do ahead; the other stages find it."""
 
     @model_validator(mode="after")
     def _answers_have_a_form(self) -> GenerateConfig:

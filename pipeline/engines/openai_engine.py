@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class OpenAIEngine:
     """Asks for each completion by itself, as many at once as `Concurrency` says, again where it may help."""
 
     kind = "openai"
+    mixes = False
 
     def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
         assert config.endpoint is not None, "the config describes the server of openai"
@@ -71,7 +72,7 @@ class OpenAIEngine:
         return [(request,) for request in requests]
 
     def complete(
-        self, groups: Sequence[tuple[Request, ...]], sampling: Sampling
+        self, groups: Iterable[tuple[Request, ...] | None], sampling: Sampling
     ) -> Iterator[list[Completion]]:
         """Lists of about `flush_every`, or fewer after FLUSH_AFTER_S.
 
@@ -80,7 +81,7 @@ class OpenAIEngine:
         form = Form(self._endpoint, self._model, self.tokenizer, sampling)
         loop = asyncio.new_event_loop()
         client = self._client()
-        work = Work(request for group in groups for request in group)
+        work = Work(request for group in filter(None, groups) for request in group)
         try:
             yield from self._answered(loop, client, form, work, sampling)
         finally:

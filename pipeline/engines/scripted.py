@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,14 @@ class ScriptedEngine:
     kind = "scripted"
     device = "none"
     context = 1 << 20
+    mixes = True
 
     def __init__(self, config: EngineConfig, *, model_hash: str) -> None:
         if config.script is None:
             raise ConfigError("engine.kind is scripted, but engine.script names no JSON Lines file; set it")
         self.model_hash = model_hash
         self.versions: dict[str, str] = {}
-        self.keys: Mapping[str, ScriptKey] = {}
+        self.keys: dict[str, ScriptKey] = {}
         self._lines = read_script(Path(config.script))
         self._flush_every = config.flush_every
 
@@ -45,12 +46,17 @@ class ScriptedEngine:
         return [(request,) for request in requests]
 
     def complete(
-        self, groups: Sequence[tuple[Request, ...]], sampling: Sampling
+        self, groups: Iterable[tuple[Request, ...] | None], sampling: Sampling
     ) -> Iterator[list[Completion]]:
         """Lists of up to `flush_every` completions. Token counts are words."""
-        requests = [request for group in groups for request in group]
-        for start in range(0, len(requests), self._flush_every):
-            yield [self._completion(request) for request in requests[start : start + self._flush_every]]
+        ready: list[Completion] = []
+        for group in groups:
+            ready += [self._completion(request) for request in group or ()]
+            if group is None or len(ready) >= self._flush_every:
+                yield ready
+                ready = []
+        if ready:
+            yield ready
 
     def peak_gpu_memory(self) -> float | None:
         """None: there is no model."""

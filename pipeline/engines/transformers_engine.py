@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ class TransformersEngine:
     """Writes fixed batches with a loop of its own over the model: same batches, one thread, same texts."""
 
     kind = "transformers"
+    mixes = False
 
     def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
         import torch
@@ -54,10 +55,10 @@ class TransformersEngine:
         return fixed_batches(requests, self._prompt_lengths(requests), self._batch_size)
 
     def complete(
-        self, groups: Sequence[tuple[Request, ...]], sampling: Sampling
+        self, groups: Iterable[tuple[Request, ...] | None], sampling: Sampling
     ) -> Iterator[list[Completion]]:
         """One list per group, in the order given; memory is bounded by one batch."""
-        for group in groups:
+        for group in filter(None, groups):
             yield self._complete_group(group, sampling)
 
     def peak_gpu_memory(self) -> float | None:

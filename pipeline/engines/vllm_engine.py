@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ ENVIRONMENT = {
 }
 # Requests inside vllm at once, as a multiple of those it writes at once: enough to keep it busy.
 WAITING = 3
+# While there is room and no request to fill it with, what is finished is handed on after this time: more may
+# come of it.
+HAND_ON_S = 0.5
 SHORT_OF_MEMORY = (
     "If memory is short, lower engine.gpu_memory_utilization, engine.max_model_len or engine.batch_size; "
     "if vllm does not know the architecture, set engine.kind: transformers"
@@ -44,6 +48,7 @@ class VllmEngine:
     """One vLLM engine; every request is n = 1 with its own seed, shared prefixes come from its cache."""
 
     kind = "vllm"
+    mixes = True
 
     def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
         for name, value in ENVIRONMENT.items():
@@ -71,7 +76,7 @@ class VllmEngine:
         return [(request,) for request in requests]
 
     def complete(
-        self, groups: Sequence[tuple[Request, ...]], sampling: Sampling
+        self, groups: Iterable[tuple[Request, ...] | None], sampling: Sampling
     ) -> Iterator[list[Completion]]:
         """Whole groups in lists of about `flush_every`; memory is bounded by the requests at once."""
         engine = self._llm.llm_engine
@@ -80,24 +85,30 @@ class VllmEngine:
         ready: list[Completion] = []
         exhausted = False
         clock = Clock()
+        handed_on = time.monotonic()
         try:
             while True:
-                while not exhausted and len(running) < self._at_once and len(ready) < self._flush_every:
-                    group = next(waiting, None)
-                    exhausted = group is None
+                dry = False
+                while not (
+                    exhausted or dry or len(running) >= self._at_once or len(ready) >= self._flush_every
+                ):
+                    group = next(waiting, ())
+                    exhausted, dry = group == (), group is None
                     ready += self._add(engine, group, sampling, running) if group else []
-                over = exhausted and not running
-                if len(ready) >= self._flush_every or (over and ready):
+                idle = not running
+                due = dry and (idle or (ready and time.monotonic() - handed_on >= HAND_ON_S))
+                if len(ready) >= self._flush_every or due or (exhausted and idle and ready):
                     yield ready
                     ready = []
                     clock.restart()
-                if over:
+                    handed_on = time.monotonic()
+                if exhausted and idle:
                     return
                 finished = [output for output in engine.step() if output.finished] if running else []
                 seconds = clock.share(len(finished))
                 for output in finished:
                     asked = running.pop(output.request_id)
-                    asked.group.done.append(self._completion(asked, output.outputs[0], sampling, seconds))
+                    asked.group.done.append(self._completion(asked, output.outputs[0], seconds))
                     ready += asked.group.whole()
         finally:
             if running:
@@ -120,8 +131,9 @@ class VllmEngine:
             # A request asked again (another sampling, a second pass) must not meet its older self.
             self._added += 1
             name = f"{self._added}-{request.request_id}"
-            engine.add_request(name, {"prompt_token_ids": prompt}, self._params(sampling, request.seed, room))
-            running[name] = _Asked(request, len(prompt), group)
+            drawn = request.sampling or sampling
+            engine.add_request(name, {"prompt_token_ids": prompt}, self._params(drawn, request.seed, room))
+            running[name] = _Asked(request, drawn, len(prompt), group)
         return group.whole()
 
     def _params(self, sampling: Sampling, seed: int, room: int) -> Any:
@@ -150,7 +162,7 @@ class VllmEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _completion(self, asked: _Asked, output: Any, sampling: Sampling, seconds: float) -> Completion:
+    def _completion(self, asked: _Asked, output: Any, seconds: float) -> Completion:
         ids = list(output.token_ids)
         if output.finish_reason not in ("stop", "length"):
             raise RuntimeError(
@@ -158,7 +170,7 @@ class VllmEngine:
                 "expected 'stop' or 'length'"
             )
         stopped = output.finish_reason == "stop"
-        text, reason = drawn_text(self.tokenizer, ids, stopped=stopped, stop=sampling.stop)
+        text, reason = drawn_text(self.tokenizer, ids, stopped=stopped, stop=asked.sampling.stop)
         mean = output.cumulative_logprob / len(ids) if ids else None
         return Completion(
             asked.request.request_id, text, reason, asked.prompt_tokens, len(ids), mean, seconds
@@ -205,6 +217,7 @@ class _Asked:
     """A request inside vllm."""
 
     request: Request
+    sampling: Sampling
     prompt_tokens: int
     group: _Group
 

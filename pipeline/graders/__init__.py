@@ -5,7 +5,16 @@ runs in worker processes that are killed when they overrun. Importing this packa
 math-verify.
 """
 
-from pipeline.graders.grading import Grading, open_grading
+from pipeline.graders.grading import WINDOW, Grading, item_key, open_grading
 from pipeline.graders.registry import build_grader, extract_answer, grader_digest, parse_config
 
-__all__ = ["Grading", "build_grader", "extract_answer", "grader_digest", "open_grading", "parse_config"]
+__all__ = [
+    "WINDOW",
+    "Grading",
+    "build_grader",
+    "extract_answer",
+    "grader_digest",
+    "item_key",
+    "open_grading",
+    "parse_config",
+]

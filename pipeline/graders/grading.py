@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 from pipeline.config.graders import GraderConfig
@@ -13,6 +13,7 @@ from pipeline.graders.local_judge import LocalJudges
 from pipeline.graders.pool import Pool, Ticket
 from pipeline.graders.protocol import Grader
 from pipeline.graders.registry import build_grader, grader_digest
+from pipeline.identity import digest
 from pipeline.records import GradeItem, Outcome, Verdict
 
 WINDOW = 2_048
@@ -35,10 +36,16 @@ class _Slot:
 class Grading:
     """One grader at work. Use as a context manager: on leaving, no process is left.
 
-    Judges of its own engines are opened by the first item that needs a worker.
+    Judges of its own engines are opened by the first item that needs a worker. `known` are verdicts of the
+    same grader that were reached before, by `item_key`. Items are graded in their order by `grade`, or
+    beside other work: `offer` one by one, and `take` the verdicts that there are.
     """
 
-    def __init__(self, config: GraderConfig, workers: int) -> None:
+    def __init__(
+        self, config: GraderConfig, workers: int, known: Mapping[str, Verdict] | None = None
+    ) -> None:
+        self._known = known or {}
+        self._offered: list[_Slot] = []
         self.grader: Grader = build_grader(config)
         self.digest = grader_digest(config)
         self._pool = Pool(
@@ -73,6 +80,32 @@ class Grading:
         """Process ids of the workers alive now: none until something needed one."""
         return self._pool.processes
 
+    @property
+    def opens_models(self) -> bool:
+        """Whether a judge opens a model in this process's place: one more beside an engine that writes."""
+        return self._judges.needed
+
+    @property
+    def pending(self) -> int:
+        """Items offered whose verdict was not taken yet."""
+        return len(self._offered)
+
+    def offer(self, item: GradeItem) -> None:
+        """Have an item graded while the caller goes on; its text is held until its verdict is taken."""
+        self._offered.append(self._start(item))
+
+    def take(self, wait_s: float = 0.0) -> list[Verdict]:
+        """Verdicts of offered items, in any order, waiting at most `wait_s` seconds for the first."""
+        if self._offered and self._pool.busy:
+            self._judges.check()
+            self._pool.poll(0.0 if any(map(self._settled, self._offered)) else wait_s)
+        waiting: list[_Slot] = []
+        settled: list[_Slot] = []
+        for slot in self._offered:
+            (settled if self._settled(slot) else waiting).append(slot)
+        self._offered = waiting
+        return [self._take(slot) for slot in settled]
+
     def grade(self, items: Iterable[GradeItem]) -> Iterator[Verdict]:
         """A verdict per item, in the order of the items; at most `WINDOW` items are held at a time."""
         slots: deque[_Slot] = deque()
@@ -100,6 +133,8 @@ class Grading:
                 self._in_flight.clear()
 
     def _start(self, item: GradeItem) -> _Slot:
+        if self._known and (before := self._known.get(item_key(item))) is not None:
+            return _Slot(item.key, "", _with(before, item.key, before.elapsed_ms))
         started = time.perf_counter()
         found = self.grader.inline(item)
         if isinstance(found, Verdict):
@@ -146,6 +181,11 @@ def _with(verdict: Verdict, key: str, elapsed_ms: float) -> Verdict:
     )
 
 
-def open_grading(config: GraderConfig, workers: int) -> Grading:
+def item_key(item: GradeItem) -> str:
+    """Equal for items of which a grader sees the same."""
+    return digest(dataclasses.asdict(item))
+
+
+def open_grading(config: GraderConfig, workers: int, known: Mapping[str, Verdict] | None = None) -> Grading:
     """A grading session: `with open_grading(config, 2) as grading: for verdict in grading.grade(items)`."""
-    return Grading(config, workers)
+    return Grading(config, workers, known)

@@ -50,6 +50,11 @@ class LocalJudges:
         self._serving: dict[Variables, Background] = {}
         self._told: dict[str, str] = {}
 
+    @property
+    def needed(self) -> bool:
+        """Whether there is such a model."""
+        return bool(self._judges)
+
     def open(self) -> Mapping[str, str]:
         """Open what is not open yet; the variables for the workers. ModelLoadError with the reason."""
         for names, judge in self._judges.items():

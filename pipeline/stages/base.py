@@ -77,7 +77,8 @@ class StageContext:
     """One run of a stage: who, which round and shard, with what.
 
     `model` is the one the stage reads (see `Stage.model`), None where it does not exist because nothing was
-    kept to train on. `folder` is this shard's own, named by the input digest.
+    kept to train on. `folder` is this shard's own, named by the input digest. A `fused` stage is followed by
+    others in one process, for which it may do beforehand what they will want.
     """
 
     home: Home
@@ -94,6 +95,7 @@ class StageContext:
     model: Model | None
     engines: EngineHolder
     progress: Progress
+    fused: bool = False
     started: float = field(default_factory=time.monotonic)
 
     @property

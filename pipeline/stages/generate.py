@@ -15,6 +15,7 @@ from pipeline.prompts import PromptBook, cut_text
 from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import asks_for
 from pipeline.stages.base import StageContext, StageResult, problem_of
+from pipeline.stages.hinting import tail_of_generate
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
 IMPORTED = "imported"
@@ -35,7 +36,8 @@ def run(ctx: StageContext) -> StageResult:
         mine, lambda problem: book.generation(problem, few_shot), config.samples, Purpose.TRAINING
     )
     total = len(mine) * config.samples
-    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling_of(ctx.config, config))] if total else []
+    sampling, tail = sampling_of(ctx.config, config), tail_of_generate(ctx, book)
+    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling, tail=tail)] if total else []
     imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
     subject = f"{counted(len(mine), 'problem')} x {config.samples}"
     return attempts_result(ctx, samplers, subject, *_imported_rows(ctx, book, imported))

@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.config.graders import GraderConfig
 from pipeline.counted import counted
 from pipeline.graders import grader_digest, open_grading
-from pipeline.records import GradeItem, Origin, Outcome
+from pipeline.records import GradeItem, Origin, Outcome, Verdict
+from pipeline.stages.ahead import Ahead
 from pipeline.stages.base import StageContext
 
 
@@ -56,7 +57,10 @@ class Grades:
         second's."""
         config = self._ctx.config.verify
         first_outcomes: dict[str, str] = {}
-        for row in verdict_rows(config.grader, self._attempts(), workers=config.workers, decides=True):
+        known = Ahead(self._ctx).verdicts(config.grader)
+        for row in verdict_rows(
+            config.grader, self._attempts(), workers=config.workers, decides=True, known=known
+        ):
             self.outcomes[str(row["outcome"])] += 1
             self.reasons[str(row["reason"])] += 1
             self.flagged.update(name for name, score in row["subscores"].items() if score == 0)
@@ -92,11 +96,16 @@ class Grades:
 
 
 def verdict_rows(
-    grader: GraderConfig, attempts: Iterable[Mapping[str, Any]], *, workers: int, decides: bool
+    grader: GraderConfig,
+    attempts: Iterable[Mapping[str, Any]],
+    *,
+    workers: int,
+    decides: bool,
+    known: Mapping[str, Verdict] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table verdicts by one grader, in the order of the attempts."""
+    """Rows of the table verdicts by one grader, in the order of the attempts; `known` ones by `item_key`."""
     digest = grader_digest(grader)
-    with open_grading(grader, workers=workers) as grading:
+    with open_grading(grader, workers, known) as grading:
         for verdict in grading.grade(grade_item(row) for row in attempts):
             yield {
                 "rationale_id": verdict.key,

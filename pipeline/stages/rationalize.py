@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config.experiment import RationalizeConfig
 from pipeline.counted import counted
 from pipeline.identity import seed_of
-from pipeline.records import Origin, Purpose
-from pipeline.sampling import asks_for
+from pipeline.records import Origin
+from pipeline.stages.ahead import Ahead
 from pipeline.stages.base import StageContext, StageResult, problem_of
-from pipeline.stages.writing import attempts_result, sample, sampling_of
+from pipeline.stages.hinting import has_failed, hinted_asks, hinted_sampling
+from pipeline.stages.writing import attempts_result, sample
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -23,30 +22,22 @@ def run(ctx: StageContext) -> StageResult:
         if config.enabled
         else []
     )
-    failed = [row for row in rows if _failed(row, config)]
+    failed = [row for row in rows if has_failed(int(row["correct"]), int(row["attempts"]), config)]
     chosen = _share(failed, config.share, ctx)
     mine = [problem_of(row) for index, row in enumerate(chosen) if ctx.in_shard(index)]
-    book = ctx.prompt_book()
-    asks = asks_for(
-        mine, lambda problem: book.hinted(problem, config.few_shot), config.samples, Purpose.TRAINING
-    )
+    asks = hinted_asks(mine, ctx.prompt_book(), config)
     total = len(mine) * config.samples
     model = ctx.need_base() if config.model == "base" else None
-    sampling = sampling_of(ctx.config, config, config.max_tokens)
-    samplers = [sample(ctx, asks, total, Origin.RATIONALIZED, sampling, model=model)] if total else []
+    sampling, ahead = hinted_sampling(ctx), Ahead(ctx).completions()
+    samplers = (
+        [sample(ctx, asks, total, Origin.RATIONALIZED, sampling, model=model, ahead=ahead)] if total else []
+    )
     subject = (
         f"{len(failed):,} of {counted(len(rows), 'problem')} failed, {len(mine):,} hinted x {config.samples}"
     )
     if not config.enabled:
         subject = "rationalize.enabled is false: no hints shown"
     return attempts_result(ctx, samplers, subject)
-
-
-def _failed(row: Mapping[str, Any], config: RationalizeConfig) -> bool:
-    correct, attempts = int(row["correct"]), int(row["attempts"])
-    if config.when == "none_correct" or attempts == 0:
-        return correct == 0
-    return correct / attempts < config.below
 
 
 def _share(rows: list[dict[str, Any]], share: float, ctx: StageContext) -> list[dict[str, Any]]:

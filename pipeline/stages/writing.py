@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.config import ExperimentConfig
 from pipeline.records import Origin, Sampling
 from pipeline.sampling import Ask, Job, Sampled, Sampler
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
+from pipeline.stages.beside import Tail, beside
 
 
 class _Drawn(Protocol):
@@ -42,6 +44,12 @@ def greedy(config: ExperimentConfig, max_tokens: int | None = None) -> Sampling:
     )
 
 
+def job_of(ctx: StageContext, origin: Origin, sampling: Sampling) -> Job:
+    """What all asks of one origin share."""
+    grader, answer_line = ctx.config.verify.grader, ctx.config.prompts.answer_line
+    return Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line)
+
+
 def sample(
     ctx: StageContext,
     asks: Iterable[Ask],
@@ -51,15 +59,23 @@ def sample(
     *,
     model: Model | None = None,
     part: str = "",
+    ahead: Sequence[Path] = (),
+    tail: Tail | None = None,
 ) -> Sampler:
-    """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart."""
+    """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart.
+
+    `ahead`: part files with completions that were written before the stage began. `tail`: what a fused stage
+    has the engine write when little else is left. Time spent on another stage's completions is counted there.
+    """
     writer = model or ctx.model
     assert writer is not None, "the runner gives every writing stage its model"
-    grader, answer_line = ctx.config.verify.grader, ctx.config.prompts.answer_line
-    job = Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line)
     engine = ctx.engines.get(ctx.config, writer, ctx.progress)
-    sampler = Sampler(job, engine, ctx.folder / part if part else ctx.folder, ctx.progress)
-    sampler.run(asks, total)
+    folder = ctx.folder / part if part else ctx.folder
+    with beside(ctx, engine, tail) as companion:
+        job = job_of(ctx, origin, sampling)
+        sampler = Sampler(job, engine, folder, ctx.progress, ahead=ahead, companion=companion)
+        sampled = sampler.run(asks, total)
+    ctx.started += sampled.beside_seconds - sampled.ahead_seconds
     return sampler
 
 

@@ -101,7 +101,8 @@ TABLES: Mapping[str, pa.Schema] = {
 
 # fmt: on
 
-# Files that stages write for themselves: flushed completions, and the token ids a training process reads.
+# Files that stages write for themselves: flushed completions, verdicts that a later stage will want, and the
+# token ids a training process reads.
 WORK_FILES: Mapping[str, pa.Schema] = {
     "parts": pa.schema(
         [
@@ -109,6 +110,16 @@ WORK_FILES: Mapping[str, pa.Schema] = {
             pa.field("prompt", pa.string(), False),
             *(field for field in TABLES["rationales"] if field.name not in ("stage", "shard", "superseded")),
         ]
+    ),
+    "graded": _schema(
+        "item_key text",
+        "grader_digest text",
+        "outcome text",
+        "score float",
+        "reason text",
+        "answer text?",
+        "subscores json?",
+        "elapsed_ms float",
     ),
     "training_inputs": _schema("input_ids ints", "labels ints"),
 }
@@ -236,11 +247,11 @@ def _column(
         default = utc_now()
     values = [row.get(field.name, default) for row in rows]
     if (field.metadata or {}).get(b"star") == b"json":
-        values = [None if value is None else _storable(canonical_json(value)) for value in values]
+        values = [None if value is None else storable(canonical_json(value)) for value in values]
     elif pa.types.is_timestamp(field.type):
         values = [_plain_utc(value) for value in values]
     elif pa.types.is_string(field.type):
-        values = [None if value is None else _storable(value) for value in values]
+        values = [None if value is None else storable(value) for value in values]
     if not field.nullable and any(value is None for value in values):
         raise StoreError(
             f"{table}.{field.name} must not be null; row {values.index(None) + 1} of the batch has no value"
@@ -251,7 +262,7 @@ def _column(
         raise StoreError(f"{table}.{field.name} takes {field.type}: {error}") from None
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """A text that UTF-8 can hold: a lone surrogate, half of a character that a model cut, becomes `?`."""
     try:
         value.encode("utf-8")

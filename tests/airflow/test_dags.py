@@ -67,10 +67,11 @@ def test_dags_are_wired_as_the_list_of_stages_says(drive: Driver) -> None:
     assert set(dags) == {"star", "star_round"}
     later = [stage.name for stage in STAGES if stage.rounds != "zero"]
     zero = [stage.name for stage in STAGES if stage.rounds != "later"]
-    assert dags["star_round"]["order"] == [*later, "next_round"]
+    assert set(dags["star_round"]["order"]) == {*later, "write", "next_round"}
     assert dags["star"]["order"] == ["launch", *zero, "next_round"]
     for dag in dags.values():
-        order = dag["order"]
+        order = [name for name in dag["order"] if name != "write"]
+        assert order in ([*later, "next_round"], ["launch", *zero, "next_round"])
         for name, follower in zip(order, order[1:], strict=False):
             downstream = set(dag["tasks"][name]["downstream"])
             # prepare also gives the mapped stages their shards
@@ -83,6 +84,15 @@ def test_dags_are_wired_as_the_list_of_stages_says(drive: Driver) -> None:
         assert all(task["rule"] == "none_failed" for task in dag["tasks"].values())
         assert all(task["callback"] and task["doc"] for task in dag["tasks"].values())
         assert dag["doc"] and not dag["paused"] and not dag["catchup"]
+
+
+def test_dags_have_the_fused_task_beside_the_stages_that_it_runs(drive: Driver) -> None:
+    dags = structure(drive)
+    assert "write" not in dags["star"]["tasks"]
+    write = dags["star_round"]["tasks"]["write"]
+    assert "write" in dags["star_round"]["tasks"]["prepare"]["downstream"]
+    assert write["downstream"] == ["select", "verify_generated"]
+    assert write["mapped"] and write["links"] == ["Report", "Rows of the round"]
 
 
 def test_dags_by_default_have_no_schedule_and_need_no_pool(drive: Driver) -> None:
@@ -113,7 +123,7 @@ def test_dags_of_a_site_with_judges_on_gpus_grade_where_models_are_loaded(drive:
     (tmp_path / "site.yaml").write_text("airflow: {judge_on_gpu: true, gpu: {pool: gpu}}")
     tasks = structure(drive, STAR_SITE=str(tmp_path / "site.yaml"))["star_round"]["tasks"]
     graded = {"verify_generated", "verify_rationalized", "verify_regenerated", "verify_evaluated"}
-    loaded = {stage.name for stage in STAGES if stage.gpu}
+    loaded = {"write", *(stage.name for stage in STAGES if stage.gpu)}
     assert {name for name, task in tasks.items() if task["pool"] == "gpu"} == graded | loaded
 
 

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
     DownstreamTasksSkipped,
 )
+from airflow.sdk.execution_time import task_runner
 
 from pipeline.airflow.callbacks import record_failure
 from pipeline.airflow.child import child_environment, run_star
@@ -71,6 +72,19 @@ def test_prepare_that_is_done_still_tells_the_shards(home: Home) -> None:
     instance = Instance()
     assert stage("prepare").execute({"ti": instance}) == ["0/1"]
     assert "generate" in instance.pushed["stages"] and "regenerate" not in instance.pushed["stages"]
+
+
+def test_prepare_skips_what_is_no_part_of_the_round_before_it_starts(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(
+        task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=lambda msg: told.append(msg)), raising=False
+    )
+    stage("prepare", skips=("write", "generate", "regenerate")).execute({"ti": Instance()})
+    assert [(message.type, message.tasks) for message in told] == [
+        ("SkipDownstreamTasks", ["write", "regenerate"])
+    ]
 
 
 def test_optional_stage_that_is_no_part_of_the_round_is_skipped_without_a_process(home: Home) -> None:
@@ -161,11 +175,12 @@ def test_failure_of_a_killed_stage_is_recorded(shared_root: Path, monkeypatch: p
     folder = make_once(shared_root, "killed", 1, "--until", "select") / "home"
     monkeypatch.setenv("STAR_HOME", str(folder))
     store = Store(Home(folder))
-    key = StageKey("sums", 1, "train")
-    store.begin(key, shard=0, shards=1, input_digest="x", host="h", device="cpu", versions={})
-    record_failure({"task": stage("train"), "exception": RuntimeError("out of time")})
-    rows = store.query_readonly("select status, error from stage_runs where stage = 'train'")[1]
-    assert rows == [("failed", "Airflow: out of time")]
+    for task, killed in (("train", "train"), ("write", "regenerate")):
+        key = StageKey("sums", 1, killed)
+        store.begin(key, shard=0, shards=1, input_digest="x", host="h", device="cpu", versions={})
+        record_failure({"task": stage(task), "exception": RuntimeError("out of time")})
+        rows = store.query_readonly("select status, error from stage_runs where stage = ?", [killed])[1]
+        assert rows == [("failed", "Airflow: out of time")]
 
 
 def test_launch_that_is_to_continue_without_new_problems_skips_all_that_follows(home: Home) -> None:

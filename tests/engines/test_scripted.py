@@ -50,6 +50,15 @@ def test_scripted_hands_on_lists_of_flush_every(tmp_path: Path) -> None:
     assert [len(done) for done in lists] == [3, 3, 1]
 
 
+def test_scripted_that_is_told_of_nothing_more_hands_on_what_there_is(tmp_path: Path) -> None:
+    engine = scripted(tmp_path / "s.jsonl", {"problem_id": "p", "texts": ["x"]}, flush_every=3)
+    requests = [Request(f"r{i}", "q", i) for i in range(5)]
+    engine.keys = {r.request_id: ("p", "generated", 0) for r in requests}
+    groups = [(requests[0],), None, None, *((request,) for request in requests[1:])]
+    lists = list(engine.complete(groups, Sampling(8)))
+    assert [len(done) for done in lists] == [1, 0, 3, 1]
+
+
 def test_scripted_asked_for_a_request_without_a_key_fails(tmp_path: Path) -> None:
     engine = scripted(tmp_path / "s.jsonl", {"problem_id": "p", "texts": ["x"]})
     with pytest.raises(DataError, match="request r0 is not in the keys"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.graders import Grading, open_grading, parse_config
+from pipeline.graders import Grading, item_key, open_grading, parse_config
 from pipeline.records import GradeItem, Outcome
 
 MATH = parse_config({"type": "math", "timeout_s": 2.0})
@@ -90,3 +90,32 @@ def test_grading_same_answers_are_worked_out_once() -> None:
         repeated = list(grading.grade(items(pair)))
     assert len({verdict.reason for verdict in verdicts}) == 1
     assert repeated[0].elapsed_ms < verdicts[0].elapsed_ms
+
+
+def test_grading_beside_other_work_gives_the_verdicts_of_grading_in_order() -> None:
+    offered = list(items(("72", "#### 72"), HANGS, ("\\int_0^1 2x dx", "\\boxed{1}"), ("5", "#### 6")))
+    with open_grading(MATH, 2) as grading:
+        for item in offered:
+            grading.offer(item)
+        at_once = grading.take()
+        assert {verdict.key for verdict in at_once} == {"0", "3"}  # nobody waits for a worker
+        taken = {verdict.key: verdict for verdict in at_once}
+        while grading.pending:
+            taken |= {verdict.key: verdict for verdict in grading.take(0.1)}
+        assert grading.take(0.1) == []
+        inside = {verdict.key: verdict for verdict in grading.grade(offered)}
+    assert taken.keys() == inside.keys()
+    assert all(
+        (taken[key].outcome, taken[key].answer) == (inside[key].outcome, inside[key].answer) for key in taken
+    )
+
+
+def test_grading_takes_a_known_verdict_for_the_same_item_only() -> None:
+    first, other = items(("\\int_0^1 2x dx", "\\boxed{1}"), ("72", "#### 72"))
+    with open_grading(MATH, 1) as grading:
+        (known,) = grading.grade([first])
+    with open_grading(MATH, 1, {item_key(first): known}) as grading:
+        verdicts = list(grading.grade([other, first]))
+        assert grading.processes == []
+    assert [verdict.key for verdict in verdicts] == ["1", "0"]
+    assert (verdicts[1].reason, verdicts[1].elapsed_ms) == (known.reason, known.elapsed_ms)
