@@ -65,6 +65,16 @@ class Outcome(StrEnum):
     UNGRADED = "ungraded"
 
 
+class StopReason(StrEnum):
+    """Why a problem got no more samples in a round of adaptive sampling."""
+
+    ENOUGH = "enough"
+    SAMPLES = "samples"
+    BUDGET = "budget"
+    HOPELESS = "hopeless"
+    PROMPT_TOO_LONG = "prompt_too_long"
+
+
 class RejectionReason(StrEnum):
     """Why an attempt or a problem was left out of the training set."""
 

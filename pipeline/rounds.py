@@ -22,8 +22,9 @@ class Stage:
     this stage's input digest, beside the `config` parts that decide its outcome and its `version`, which is
     raised when the meaning of its output changes. `model` says whose weights it reads. A stage `always` runs
     again in the round that ended a run: it is cheap, and its outcome depends on the number of rounds. A stage
-    with `only_if` is part of a round only where that field of the config is set. A stage with
-    `flags` depends on what people said of attempts (the table `flags`).
+    with `only_if` is part of a round only where that field of the config is set. `config_if` names a field
+    and further parts, which decide the outcome only where the field is set. A stage with `flags` depends on
+    what people said of attempts (the table `flags`).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Stage:
     rounds: Rounds = "later"
     always: bool = False
     only_if: str | None = None
+    config_if: tuple[str, tuple[str, ...]] | None = None
     flags: bool = False
     version: int = 1
 
@@ -44,6 +46,12 @@ class Stage:
     def grades(self) -> bool:
         """Whether a grader works in it."""
         return "verify.grader" in self.config
+
+    def decided_by(self, config: ExperimentConfig) -> tuple[str, ...]:
+        """The parts of that config that decide the stage's outcome."""
+        if self.config_if is None or operator.attrgetter(self.config_if[0])(config) is None:
+            return self.config
+        return (*self.config, *self.config_if[1])
 
     def in_round(self, round_: int, config: ExperimentConfig) -> bool:
         """Whether the stage is part of round `round_` of an experiment."""
@@ -72,6 +80,7 @@ STAGES: tuple[Stage, ...] = (
         gpu=True,
         inputs=("prepare",),
         config=("generate", *_WRITING),
+        config_if=("generate.adaptive", ("verify.grader", "select.cut_off", "select.duplicates")),
         model="previous",
     ),
     Stage(

@@ -353,7 +353,7 @@ def input_digest(session: Session, stage: Stage, round_: int, model: Model | Non
         "version": stage.version,
         "inputs": inputs,
         "previous": previous,
-        "config": stage_config(session.config, stage.config),
+        "config": stage_config(session.config, stage.decided_by(session.config)),
         "model": model.content_hash if model else None,
         "base": session.base().content_hash,
     }

@@ -75,6 +75,26 @@ class PromptsConfig(Section):
     """Exemplars of the rationalization prompt. None: those of `few_shot`."""
 
 
+class AdaptiveConfig(Section):
+    """Sample in waves, and stop at a problem whose rationales are enough.
+
+    What is drawn is graded between the waves, by `verify.grader`: a judge with an engine of its own shares
+    the GPU with the model that writes. Sample i of a problem is the same text as without it.
+    """
+
+    enough: int = option(1, ge=1, triggerable=True)
+    """Correct rationales, as `select` could keep them, after which a problem gets no more samples."""
+    first: int = option(1, ge=1)
+    """Samples of every problem in the first wave."""
+    give_up: float = option(0.0, ge=0, lt=1)
+    """A problem whose estimated pass rate is below this gets no more samples; 0 goes on to `samples`."""
+    budget: int | None = option(None, ge=1, triggerable=True)
+    """Completion tokens of a round per problem, on average: 600 problems at 100 have 60,000 together. The
+    first wave is drawn in any case; later waves are planned by the mean length so far, problems without a
+    correct rationale first, of those the ones whose next one is expected to cost least. With several shards
+    each has the share of its problems. None: no limit but `samples`."""
+
+
 class GenerateConfig(Section):
     """Model n-1 writes rationales for train problems."""
 
@@ -89,7 +109,9 @@ class GenerateConfig(Section):
     balanced: bool = option(False)
     """Draw equally many problems of each difficulty, as far as they go, instead of in their proportion."""
     samples: int = option(1, ge=1, le=1024, triggerable=True)
-    """Samples per problem. The paper uses 1, greedy."""
+    """Samples per problem; with `adaptive` the most of them. The paper uses 1, greedy."""
+    adaptive: AdaptiveConfig | None = option(None, later=True)
+    """Stop at each problem when enough of its rationales are correct. None: every problem gets `samples`."""
     temperature: float = option(0.0, ge=0, le=5, triggerable=True)
     """0 is greedy, as in the paper; more than one sample needs more than 0."""
     top_p: float = option(1.0, gt=0, le=1, triggerable=True)
@@ -102,6 +124,13 @@ class GenerateConfig(Section):
     """Strings that end a text, beside the end token."""
     few_shot: Literal["always", "round_1", "never"] = option("always", triggerable=True)
     """When exemplars stand before the question. The paper keeps them in every round's sampling."""
+
+    @property
+    def least_samples(self) -> int:
+        """Attempts that a problem gets where all of them are correct."""
+        if self.source != "model":
+            return 1
+        return self.samples if self.adaptive is None else max(self.adaptive.first, self.adaptive.enough)
 
     @model_validator(mode="after")
     def _answers_have_a_form(self) -> GenerateConfig:
@@ -118,6 +147,24 @@ class GenerateConfig(Section):
             raise ValueError(
                 f"generate.samples is {self.samples} at temperature 0: all samples of a problem would be "
                 "equal; set generate.temperature above 0 or generate.samples to 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _waves_fit_the_samples(self) -> GenerateConfig:
+        if self.adaptive is None:
+            return self
+        if self.source != "model":
+            raise ValueError(
+                f"generate.adaptive stops a model's sampling, but generate.source is {self.source}: set "
+                "generate.source to model, or generate.adaptive to null"
+            )
+        most = max(self.adaptive.first, self.adaptive.enough)
+        if most > self.samples:
+            raise ValueError(
+                f"generate.adaptive asks for {most} samples of a problem (first {self.adaptive.first}, "
+                f"enough {self.adaptive.enough}), but generate.samples, the most it gets, is {self.samples}: "
+                "raise it"
             )
         return self
 
@@ -350,6 +397,17 @@ class ExperimentConfig(Section):
                 "as text; set prompts.chat: false, or engine.endpoint.api: tokens"
             )
         self.check_rounds(self.rounds)
+        return self
+
+    @model_validator(mode="after")
+    def _enough_gives_rows(self) -> ExperimentConfig:
+        adaptive, least = self.generate.adaptive, self.select.min_correct
+        if adaptive is not None and adaptive.enough < least:
+            raise ConfigError(
+                f"generate.adaptive.enough is {adaptive.enough}, but select.min_correct leaves out problems "
+                f"with fewer than {least} correct rationales: sampling would stop before any is kept; raise "
+                "generate.adaptive.enough"
+            )
         return self
 
     def check_rounds(self, rounds: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.prompts import PromptBook, cut_text
 from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import asks_for
 from pipeline.stages.base import StageContext, StageResult, problem_of
+from pipeline.stages.waves import sample_in_waves
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
 IMPORTED = "imported"
@@ -31,14 +33,17 @@ def run(ctx: StageContext) -> StageResult:
         subject = f"{counted(len(mine), 'problem')}, {config.source} in place of samples"
         return attempts_result(ctx, [], subject, *_imported_rows(ctx, book, gold))
     few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
-    asks = asks_for(
-        mine, lambda problem: book.generation(problem, few_shot), config.samples, Purpose.TRAINING
-    )
-    total = len(mine) * config.samples
-    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling_of(ctx.config, config))] if total else []
+    prompt = functools.partial(book.generation, few_shot=few_shot)
+    sampling = sampling_of(ctx.config, config)
     imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
-    subject = f"{counted(len(mine), 'problem')} x {config.samples}"
-    return attempts_result(ctx, samplers, subject, *_imported_rows(ctx, book, imported))
+    further = _imported_rows(ctx, book, imported)
+    if config.adaptive is not None:
+        waves = sample_in_waves(ctx, mine, prompt, sampling, config.adaptive)
+        return attempts_result(ctx, waves.samplers, waves.subject, *further, waves.tables, waves.detail)
+    asks = asks_for(mine, prompt, config.samples, Purpose.TRAINING)
+    total = len(mine) * config.samples
+    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling)] if total else []
+    return attempts_result(ctx, samplers, f"{counted(len(mine), 'problem')} x {config.samples}", *further)
 
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:

@@ -1,0 +1,1 @@
+"""What makes a round cheaper, measured beside the plain way."""
