@@ -31,12 +31,14 @@ class Origin(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What an attempt is for: to train on, to measure greedily or with k samples, or to test a rationale."""
+    """What an attempt is for: to train on, to measure greedily or with k samples, to test a rationale, or to
+    choose a temperature."""
 
     TRAINING = "training"
     GREEDY = "greedy"
     SAMPLES = "samples"
     REGENERATION = "regeneration"
+    TEMPERATURE = "temperature"
 
 
 class PromptStyle(StrEnum):

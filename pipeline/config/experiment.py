@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.engines import EngineConfig
 from pipeline.config.graders import GraderConfig
@@ -95,6 +95,33 @@ class AdaptiveConfig(Section):
     each has the share of its problems. None: no limit but `samples`."""
 
 
+class TemperatureConfig(Section):
+    """Choose the temperature of each round on dev problems, by the balance score of B-STaR (arXiv
+    2412.17256).
+
+    The score of a problem is min(c / target, 1) * c / n, of n distinct texts of which c are correct and
+    complete: many different right ones, and few wrong ones beside them. The candidate with the best mean
+    writes the round. The paper also moves a threshold on a reward; here a verdict is right or wrong.
+    """
+
+    candidates: tuple[Annotated[float, Field(gt=0, le=5)], ...] = option(min_length=2)
+    """Temperatures to choose from; of equally good ones the lowest is taken."""
+    problems: int = option(64, ge=1)
+    """Dev problems, drawn by seed, the same in every round; all where there are fewer."""
+    samples: int = option(8, ge=1, le=1024)
+    """Samples of each of them at each temperature."""
+    target: int = option(8, ge=1)
+    """Distinct correct texts of a problem beyond which more are worth no more (the paper's n*)."""
+
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> TemperatureConfig:
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError(
+                f"generate.temperatures.candidates names one twice: {list(self.candidates)}; name each once"
+            )
+        return self
+
+
 class GenerateConfig(Section):
     """Model n-1 writes rationales for train problems."""
 
@@ -114,6 +141,8 @@ class GenerateConfig(Section):
     """Stop at each problem when enough of its rationales are correct. None: every problem gets `samples`."""
     temperature: float = option(0.0, ge=0, le=5, triggerable=True)
     """0 is greedy, as in the paper; more than one sample needs more than 0."""
+    temperatures: TemperatureConfig | None = option(None, later=True)
+    """Choose the temperature anew each round, in place of `temperature`. None: do not."""
     top_p: float = option(1.0, gt=0, le=1, triggerable=True)
     """Smallest set of tokens whose probability reaches this; 1 is off."""
     top_k: int = option(0, ge=0, triggerable=True)
@@ -124,6 +153,10 @@ class GenerateConfig(Section):
     """Strings that end a text, beside the end token."""
     few_shot: Literal["always", "round_1", "never"] = option("always", triggerable=True)
     """When exemplars stand before the question. The paper keeps them in every round's sampling."""
+
+    def few_shot_in(self, round_: int) -> bool:
+        """Whether exemplars stand before the question in that round."""
+        return self.few_shot == "always" or (self.few_shot == "round_1" and round_ == 1)
 
     @property
     def least_samples(self) -> int:
@@ -143,7 +176,7 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _samples_differ(self) -> GenerateConfig:
-        if self.samples > 1 and self.temperature == 0:
+        if self.samples > 1 and self.temperature == 0 and self.temperatures is None:
             raise ValueError(
                 f"generate.samples is {self.samples} at temperature 0: all samples of a problem would be "
                 "equal; set generate.temperature above 0 or generate.samples to 1"
@@ -151,14 +184,19 @@ class GenerateConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _sampling_is_a_models(self) -> GenerateConfig:
+        for name in ("adaptive", "temperatures"):
+            if self.source != "model" and getattr(self, name) is not None:
+                raise ValueError(
+                    f"generate.{name} is about a model's sampling, but generate.source is {self.source}: set "
+                    f"generate.source to model, or generate.{name} to null"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _waves_fit_the_samples(self) -> GenerateConfig:
         if self.adaptive is None:
             return self
-        if self.source != "model":
-            raise ValueError(
-                f"generate.adaptive stops a model's sampling, but generate.source is {self.source}: set "
-                "generate.source to model, or generate.adaptive to null"
-            )
         most = max(self.adaptive.first, self.adaptive.enough)
         if most > self.samples:
             raise ValueError(

@@ -114,7 +114,7 @@ def test_prompt_that_fills_the_context_is_asked_for_once_and_counted(mixed: Lab)
     [
         (("generate.samples=2", "generate.adaptive={enough: 3}"), "asks for 3 samples"),
         (("generate.samples=2", "generate.adaptive={first: 3}"), "asks for 3 samples"),
-        (("generate.source=gold_solutions", "generate.adaptive={}"), "stops a model's sampling"),
+        (("generate.source=gold_solutions", "generate.adaptive={}"), "about a model's sampling"),
         (("generate.adaptive={}", "select.min_correct=2"), "select.min_correct leaves out problems"),
     ],
 )
