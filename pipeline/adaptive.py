@@ -1,8 +1,8 @@
 """Adaptive sampling as pure rules: which problems get more samples, how many, and why the others get none.
 
-As in DART-Math (arXiv 2407.13690, section 3.2) hard problems get more trials, until each has as many correct
-rationales as wanted or its trials are up. Trials come in waves; a wave depends on nothing but the verdicts of
-the waves before it.
+As in DART-Math (arXiv 2407.13690, its strategy Uniform) hard problems get more trials, until each has as many
+correct rationales as wanted or its trials are up. Trials come in waves; a wave depends on nothing but the
+verdicts of the waves before it.
 """
 
 from __future__ import annotations

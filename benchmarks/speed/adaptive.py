@@ -61,21 +61,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.adaptive")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--up-to", type=int, default=8, help="most samples of the third arm")
+    parser.add_argument("--up-to", type=int, default=8, help="most samples of the third arm; 4: without it")
     options = parser.parse_args()
     fixed, adaptive = "fixed, 4", "adaptive, up to 4"
-    arms = {
+    arms: dict[str, tuple[str, ...]] = {
         fixed: (),
         adaptive: ("generate.adaptive.enough=1",),
-        f"adaptive, up to {options.up_to}": (
-            "generate.adaptive.enough=1",
-            f"generate.samples={options.up_to}",
-        ),
     }
+    if options.up_to > 4:
+        further = ("generate.adaptive.enough=1", f"generate.samples={options.up_to}")
+        arms[f"adaptive, up to {options.up_to}"] = further
     came = {
         (seed, arm): _run(seed, number, settings, options.rounds)
-        for seed in options.seeds
         for number, (arm, settings) in enumerate(arms.items())
+        for seed in options.seeds
     }
     _print(came, fixed, options.rounds)
     generated = {arm: sum(came[seed, arm].generated for seed in options.seeds) for arm in arms}
@@ -113,7 +112,7 @@ def _print(came: Mapping[tuple[int, str], Came], fixed: str, rounds: int) -> Non
     )
     print("".join(f" solved {size} |" for size in sizes))
     print("|---" * (7 + len(sizes)) + "|")
-    for (seed, arm), each in came.items():
+    for (seed, arm), each in sorted(came.items()):
         share = each.generated / came[seed, fixed].generated
         numbers = (
             f"{each.generated:,} | {share:.0%} | {each.rationalized:,} | {each.rows:,} | {each.accuracy:.1%}"
