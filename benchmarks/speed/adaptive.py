@@ -47,13 +47,14 @@ order by difficulty
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What an experiment came to: tokens of all rounds, accuracy of the last, and by columns the share of the
-    drawn problems that were solved without a hint."""
+    """What an experiment came to: tokens of all rounds, accuracy and content hash of the last model, and by
+    columns the share of the drawn problems that were solved without a hint."""
 
     generated: int
     rationalized: int
     rows: int
     accuracy: float
+    model: str
     solved: Mapping[str, float]
 
 
@@ -73,8 +74,8 @@ def main() -> int:
         arms[f"adaptive, up to {options.up_to}"] = further
     came = {
         (seed, arm): _run(seed, number, settings, options.rounds)
-        for number, (arm, settings) in enumerate(arms.items())
         for seed in options.seeds
+        for number, (arm, settings) in enumerate(arms.items())
     }
     _print(came, fixed, options.rounds)
     generated = {arm: sum(came[seed, arm].generated for seed in options.seeds) for arm in arms}
@@ -95,7 +96,13 @@ def _came(store: Store, name: str, rounds: int) -> Came:
     (tokens,) = _rows(store, _ROUNDS, name)
     last = store.rows("rounds_summary", experiment=name)[rounds]
     solved = {row["difficulty"]: row["share"] for row in _rows(store, _SOLVED, name)}
-    return Came(**tokens, rows=last["training_rows"], accuracy=last["eval_accuracy"], solved=solved)
+    return Came(
+        **tokens,
+        rows=last["training_rows"],
+        accuracy=last["eval_accuracy"],
+        model=last["checkpoint_hash"],
+        solved=solved,
+    )
 
 
 def _rows(store: Store, sql: str, experiment: str) -> list[dict[str, Any]]:
@@ -106,18 +113,25 @@ def _rows(store: Store, sql: str, experiment: str) -> list[dict[str, Any]]:
 def _print(came: Mapping[tuple[int, str], Came], fixed: str, rounds: int) -> None:
     sizes = sorted({size for each in came.values() for size in each.solved})
     print(f"{rounds} rounds of the demo; solved: drawn problems with a correct sample, by columns\n")
-    print(
-        "| seed | arm | generated tokens | of fixed | rationalized tokens | rows | held-out accuracy |",
-        end="",
-    )
-    print("".join(f" solved {size} |" for size in sizes))
-    print("|---" * (7 + len(sizes)) + "|")
-    for (seed, arm), each in sorted(came.items()):
-        share = each.generated / came[seed, fixed].generated
-        numbers = (
-            f"{each.generated:,} | {share:.0%} | {each.rationalized:,} | {each.rows:,} | {each.accuracy:.1%}"
-        )
-        print(f"| {seed} | {arm} | {numbers} |" + "".join(f" {each.solved[size]:.1%} |" for size in sizes))
+    names = [
+        "seed",
+        "arm",
+        "generated tokens",
+        "of fixed",
+        "rationalized tokens",
+        "rows",
+        "held-out accuracy",
+    ]
+    names += ["model of fixed", *(f"solved {size}" for size in sizes)]
+    print(f"| {' | '.join(names)} |")
+    print("|---" * len(names) + "|")
+    for (seed, arm), each in came.items():
+        against = came[seed, fixed]
+        cells = [str(seed), arm, f"{each.generated:,}", f"{each.generated / against.generated:.0%}"]
+        cells += [f"{each.rationalized:,}", f"{each.rows:,}", f"{each.accuracy:.1%}"]
+        cells += ["yes" if each.model == against.model else "no"]
+        cells += [f"{each.solved[size]:.1%}" for size in sizes]
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

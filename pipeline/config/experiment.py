@@ -82,13 +82,13 @@ class AdaptiveConfig(Section):
     the GPU with the model that writes. Sample i of a problem is the same text as without it.
     """
 
-    enough: int = option(1, ge=1, triggerable=True)
+    enough: int = option(1, ge=1)
     """Correct rationales, as `select` could keep them, after which a problem gets no more samples."""
     first: int = option(1, ge=1)
     """Samples of every problem in the first wave."""
     give_up: float = option(0.0, ge=0, lt=1)
     """A problem whose estimated pass rate is below this gets no more samples; 0 goes on to `samples`."""
-    budget: int | None = option(None, ge=1, triggerable=True)
+    budget: int | None = option(None, ge=1)
     """Completion tokens of a round per problem, on average: 600 problems at 100 have 60,000 together. The
     first wave is drawn in any case; later waves are planned by the mean length so far, problems without a
     correct rationale first, of those the ones whose next one is expected to cost least. With several shards
