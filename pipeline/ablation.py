@@ -141,8 +141,10 @@ def controls(budget: Budget, config: ExperimentConfig) -> tuple[list[Arm], list[
     """The control arms at the budget of the first arm, and why those that cannot be run here are left out."""
     samples = max(1, round(budget.sampled_tokens / budget.tokens_per_sample / budget.problems))
     problems = max(1, min(budget.problems, round(budget.sampled_tokens / budget.tokens_per_sample / samples)))
+    fixed = () if config.generate.adaptive is None else ("generate.adaptive=null",)
     temperature = config.generate.temperature or (1.0 if samples > 1 else 0.0)
     trained = (
+        *fixed,
         "rationalize.enabled=false",
         "select.reuse_rounds=0",
         "train.start=base",

@@ -31,12 +31,14 @@ class Origin(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What an attempt is for: to train on, to measure greedily or with k samples, or to test a rationale."""
+    """What an attempt is for: to train on, to measure greedily or with k samples, to test a rationale, or to
+    choose a temperature."""
 
     TRAINING = "training"
     GREEDY = "greedy"
     SAMPLES = "samples"
     REGENERATION = "regeneration"
+    TEMPERATURE = "temperature"
 
 
 class PromptStyle(StrEnum):
@@ -63,6 +65,16 @@ class Outcome(StrEnum):
     CORRECT = "correct"
     WRONG = "wrong"
     UNGRADED = "ungraded"
+
+
+class StopReason(StrEnum):
+    """Why a problem got no more samples in a round of adaptive sampling."""
+
+    ENOUGH = "enough"
+    SAMPLES = "samples"
+    BUDGET = "budget"
+    HOPELESS = "hopeless"
+    PROMPT_TOO_LONG = "prompt_too_long"
 
 
 class RejectionReason(StrEnum):

@@ -15,6 +15,15 @@ Rounds = Literal["every", "zero", "later"]
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """What also decides a stage's outcome where `field` of the config is set: parts of it, and stages."""
+
+    field: str | None = None
+    config: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One step of a round.
 
@@ -22,10 +31,9 @@ class Stage:
     this stage's input digest, beside the `config` parts that decide its outcome and its `version`, which is
     raised when the meaning of its output changes. `model` says whose weights it reads. A stage `always` runs
     again in the round that ended a run: it is cheap, and its outcome depends on the number of rounds. A stage
-    with `only_if` is part of a round only where that field of the config is set. A stage with
-    `flags` depends on what people said of attempts (the table `flags`). A stage with `tries` measures what it
-    makes where `train.variants` is set; then those parts of the config decide its outcome too, and so do the
-    problems.
+    with `only_if` is part of a round only where that field of the config is set; `further` is what else
+    decides its outcome where another field is set. A stage with `flags` depends on what people said of
+    attempts (the table `flags`).
     """
 
     name: str
@@ -39,8 +47,8 @@ class Stage:
     rounds: Rounds = "later"
     always: bool = False
     only_if: str | None = None
+    further: Further = Further()
     flags: bool = False
-    tries: tuple[str, ...] = ()
     version: int = 1
 
     @property
@@ -50,11 +58,14 @@ class Stage:
 
     def inputs_of(self, config: ExperimentConfig) -> tuple[str, ...]:
         """The stages of the same round that it stands on."""
-        return (*self.inputs, "prepare") if self.tries and config.train.variants else self.inputs
+        return (*self.inputs, *self.further.inputs) if self._goes_further(config) else self.inputs
 
     def config_of(self, config: ExperimentConfig) -> tuple[str, ...]:
         """The parts of the config that decide its outcome."""
-        return (*self.config, *self.tries) if config.train.variants else self.config
+        return (*self.config, *self.further.config) if self._goes_further(config) else self.config
+
+    def _goes_further(self, config: ExperimentConfig) -> bool:
+        return bool(self.further.field and operator.attrgetter(self.further.field)(config))
 
     def in_round(self, round_: int, config: ExperimentConfig) -> bool:
         """Whether the stage is part of round `round_` of an experiment."""
@@ -77,12 +88,30 @@ STAGES: tuple[Stage, ...] = (
         previous=("prepare", "train"),
     ),
     Stage(
+        "choose_temperature",
+        "pipeline.stages.temperature",
+        sharded=False,
+        gpu=True,
+        inputs=("prepare",),
+        config=(
+            "generate.temperatures",
+            "generate.top_p",
+            "generate.top_k",
+            "generate.few_shot",
+            "verify.grader",
+            *_WRITING,
+        ),
+        model="previous",
+        only_if="generate.temperatures",
+    ),
+    Stage(
         "generate",
         "pipeline.stages.generate",
         sharded=True,
         gpu=True,
-        inputs=("prepare",),
+        inputs=("prepare", "choose_temperature"),
         config=("generate", *_WRITING),
+        further=Further("generate.adaptive", ("verify.grader", "select.cut_off", "select.duplicates")),
         model="previous",
     ),
     Stage(
@@ -153,7 +182,11 @@ STAGES: tuple[Stage, ...] = (
         inputs=("select",),
         config=("train", "seed"),
         model="previous",
-        tries=("evaluate", "verify.grader", "prompts", "engine", "generate.max_tokens", "generate.stop"),
+        further=Further(
+            "train.variants",
+            ("evaluate", "verify.grader", "prompts", "engine", "generate.max_tokens", "generate.stop"),
+            inputs=("prepare",),
+        ),
     ),
     Stage(
         "evaluate",

@@ -22,7 +22,7 @@ def test_stage_inputs_stand_before_it_and_its_config_exists(stage) -> None:  # t
     before = [other.name for other in STAGES[: STAGES.index(stage)]]
     assert set(stage.inputs) <= set(before)
     assert {stage_named(name).name for name in stage.previous} == set(stage.previous)
-    for key in stage.config:
+    for key in (*stage.config, *stage.further.config):
         section = ExperimentConfig
         for name in key.split("."):
             assert name in section.model_fields, f"{stage.name} reads {key}"
@@ -30,7 +30,9 @@ def test_stage_inputs_stand_before_it_and_its_config_exists(stage) -> None:  # t
 
 
 CONFIG = load_config(Path("addition")).config
-REGENERATING = load_config(Path("addition"), ["rationalize.regenerate=true"]).config
+REGENERATING = load_config(
+    Path("addition"), ["rationalize.regenerate=true", "generate.temperatures.candidates=[0.7, 1.0]"]
+).config
 
 
 def test_round_zero_measures_and_trains_nothing() -> None:
@@ -53,6 +55,7 @@ def test_later_round_has_the_stages_that_the_config_asks_for() -> None:
     names = [stage.name for stage in stages_of(3, REGENERATING)]
     assert names == [stage.name for stage in STAGES]
     assert names.index("regenerate") == names.index("select") - 2
+    assert names.index("choose_temperature") == names.index("generate") - 1
 
 
 def test_fused_stages_follow_one_another_and_stand_on_nothing_but_themselves_and_prepare() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.engines import EngineConfig
 from pipeline.config.graders import GraderConfig
@@ -75,6 +75,53 @@ class PromptsConfig(Section):
     """Exemplars of the rationalization prompt. None: those of `few_shot`."""
 
 
+class AdaptiveConfig(Section):
+    """Sample in waves, and stop at a problem whose rationales are enough.
+
+    What is drawn is graded between the waves, by `verify.grader`: a judge with an engine of its own shares
+    the GPU with the model that writes. Sample i of a problem is the same text as without it.
+    """
+
+    enough: int = option(1, ge=1)
+    """Correct rationales, as `select` could keep them, after which a problem gets no more samples."""
+    first: int = option(1, ge=1)
+    """Samples of every problem in the first wave."""
+    give_up: float = option(0.0, ge=0, lt=1)
+    """A problem whose estimated pass rate is below this gets no more samples; 0 goes on to `samples`."""
+    budget: int | None = option(None, ge=1)
+    """Completion tokens of a round per problem, on average: 600 problems at 100 have 60,000 together. The
+    first wave is drawn in any case; later waves are planned by the mean length so far, problems without a
+    correct rationale first, of those the ones whose next one is expected to cost least. With several shards
+    each has the share of its problems. None: no limit but `samples`."""
+
+
+class TemperatureConfig(Section):
+    """Choose the temperature of each round on dev problems, by the balance score of B-STaR (arXiv
+    2412.17256).
+
+    The score of a problem is min(c / target, 1) * c / n, of n distinct texts of which c are correct and
+    complete: many different right ones, and few wrong ones beside them. The candidate with the best mean
+    writes the round. The paper also moves a threshold on a reward; here a verdict is right or wrong.
+    """
+
+    candidates: tuple[Annotated[float, Field(gt=0, le=5)], ...] = option(min_length=2)
+    """Temperatures to choose from; of equally good ones the lowest is taken."""
+    problems: int = option(64, ge=1)
+    """Dev problems, drawn by seed, the same in every round; all where there are fewer."""
+    samples: int = option(8, ge=1, le=1024)
+    """Samples of each of them at each temperature."""
+    target: int = option(8, ge=1)
+    """Distinct correct texts of a problem beyond which more are worth no more (the paper's n*)."""
+
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> TemperatureConfig:
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError(
+                f"generate.temperatures.candidates names one twice: {list(self.candidates)}; name each once"
+            )
+        return self
+
+
 class GenerateConfig(Section):
     """Model n-1 writes rationales for train problems."""
 
@@ -89,9 +136,13 @@ class GenerateConfig(Section):
     balanced: bool = option(False)
     """Draw equally many problems of each difficulty, as far as they go, instead of in their proportion."""
     samples: int = option(1, ge=1, le=1024, triggerable=True)
-    """Samples per problem. The paper uses 1, greedy."""
+    """Samples per problem; with `adaptive` the most of them. The paper uses 1, greedy."""
+    adaptive: AdaptiveConfig | None = option(None, later=True)
+    """Stop at each problem when enough of its rationales are correct. None: every problem gets `samples`."""
     temperature: float = option(0.0, ge=0, le=5, triggerable=True)
     """0 is greedy, as in the paper; more than one sample needs more than 0."""
+    temperatures: TemperatureConfig | None = option(None, later=True)
+    """Choose the temperature anew each round, in place of `temperature`. None: do not."""
     top_p: float = option(1.0, gt=0, le=1, triggerable=True)
     """Smallest set of tokens whose probability reaches this; 1 is off."""
     top_k: int = option(0, ge=0, triggerable=True)
@@ -108,6 +159,17 @@ class GenerateConfig(Section):
     few samples are left. Each stage keeps its record, and is what it is alone. With several shards a task of
     Airflow fuses generate with what its shard can do ahead; the other stages find it."""
 
+    def few_shot_in(self, round_: int) -> bool:
+        """Whether exemplars stand before the question in that round."""
+        return self.few_shot == "always" or (self.few_shot == "round_1" and round_ == 1)
+
+    @property
+    def least_samples(self) -> int:
+        """Attempts that a problem gets where all of them are correct."""
+        if self.source != "model":
+            return 1
+        return self.samples if self.adaptive is None else max(self.adaptive.first, self.adaptive.enough)
+
     @model_validator(mode="after")
     def _answers_have_a_form(self) -> GenerateConfig:
         if self.source == "gold_answers" and "{answer}" not in (self.answer_text or ""):
@@ -119,10 +181,33 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _samples_differ(self) -> GenerateConfig:
-        if self.samples > 1 and self.temperature == 0:
+        if self.samples > 1 and self.temperature == 0 and self.temperatures is None:
             raise ValueError(
                 f"generate.samples is {self.samples} at temperature 0: all samples of a problem would be "
                 "equal; set generate.temperature above 0 or generate.samples to 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sampling_is_a_models(self) -> GenerateConfig:
+        for name in ("adaptive", "temperatures"):
+            if self.source != "model" and getattr(self, name) is not None:
+                raise ValueError(
+                    f"generate.{name} is about a model's sampling, but generate.source is {self.source}: set "
+                    f"generate.source to model, or generate.{name} to null"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _waves_fit_the_samples(self) -> GenerateConfig:
+        if self.adaptive is None:
+            return self
+        most = max(self.adaptive.first, self.adaptive.enough)
+        if most > self.samples:
+            raise ValueError(
+                f"generate.adaptive asks for {most} samples of a problem (first {self.adaptive.first}, "
+                f"enough {self.adaptive.enough}), but generate.samples, the most it gets, is {self.samples}: "
+                "raise it"
             )
         return self
 
@@ -424,6 +509,17 @@ class ExperimentConfig(Section):
                 "as text; set prompts.chat: false, or engine.endpoint.api: tokens"
             )
         self.check_rounds(self.rounds)
+        return self
+
+    @model_validator(mode="after")
+    def _enough_gives_rows(self) -> ExperimentConfig:
+        adaptive, least = self.generate.adaptive, self.select.min_correct
+        if adaptive is not None and adaptive.enough < least:
+            raise ConfigError(
+                f"generate.adaptive.enough is {adaptive.enough}, but select.min_correct leaves out problems "
+                f"with fewer than {least} correct rationales: sampling would stop before any is kept; raise "
+                "generate.adaptive.enough"
+            )
         return self
 
     def check_rounds(self, rounds: int) -> None:

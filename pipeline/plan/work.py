@@ -70,13 +70,13 @@ def _as_pilot(measured: Measured) -> Work:
 def _all_solved(measured: Measured) -> Work:
     """A round in which every problem is solved unaided, by texts as long as the pilot's complete ones."""
     config, sample, rows = measured.config, measured.sample, measured.problems
+    samples = config.generate.least_samples
     lengths = [
         row["generated_tokens"]
         if row["complete_tokens"] is None
-        else row["attempts"] * row["complete_tokens"]
+        else min(row["attempts"], samples) * row["complete_tokens"]
         for row in rows
     ]
-    samples = config.generate.samples if config.generate.source == "model" else 1
     most = sample.problems * min(config.select.per_problem, samples)
     return Work(
         {

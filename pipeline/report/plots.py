@@ -270,6 +270,7 @@ _KINDS = {
     "generate": "generate",
     "rationalize": "rationalize",
     "regenerate": "rationalize",
+    "choose_temperature": "generate",
     "train": "train",
     "evaluate": "evaluate",
     "verify_generated": "verify",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.config import ExperimentConfig
@@ -16,6 +18,7 @@ from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import asks_for
 from pipeline.stages.base import StageContext, StageResult, problem_of
 from pipeline.stages.hinting import tail_of_generate
+from pipeline.stages.waves import sample_in_waves
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
 IMPORTED = "imported"
@@ -31,16 +34,33 @@ def run(ctx: StageContext) -> StageResult:
         gold = [(problem, 0, text) for problem in mine if (text := _gold_text(ctx, problem))]
         subject = f"{counted(len(mine), 'problem')}, {config.source} in place of samples"
         return attempts_result(ctx, [], subject, *_imported_rows(ctx, book, gold))
-    few_shot = config.few_shot == "always" or (config.few_shot == "round_1" and ctx.round == 1)
-    asks = asks_for(
-        mine, lambda problem: book.generation(problem, few_shot), config.samples, Purpose.TRAINING
-    )
-    total = len(mine) * config.samples
-    sampling, tail = sampling_of(ctx.config, config), tail_of_generate(ctx, book)
-    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling, tail=tail)] if total else []
+    prompt = functools.partial(book.generation, few_shot=config.few_shot_in(ctx.round))
+    scores = _scores(ctx)
+    sampling = sampling_of(ctx.config, config)
+    sampling = replace(sampling, temperature=next(iter(scores), sampling.temperature))
+    chosen = f" at temperature {sampling.temperature}, the best of {len(scores)}" if scores else ""
+    detail: dict[str, Any] = {"temperature_scores": scores} if scores else {}
     imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
-    subject = f"{counted(len(mine), 'problem')} x {config.samples}"
-    return attempts_result(ctx, samplers, subject, *_imported_rows(ctx, book, imported))
+    further = _imported_rows(ctx, book, imported)
+    if config.adaptive is not None:
+        waves = sample_in_waves(ctx, mine, prompt, sampling, config.adaptive)
+        detail.update(waves.detail)
+        return attempts_result(ctx, waves.samplers, waves.subject + chosen, *further, waves.tables, detail)
+    asks = asks_for(mine, prompt, config.samples, Purpose.TRAINING)
+    total = len(mine) * config.samples
+    tail = tail_of_generate(ctx, book)
+    samplers = [sample(ctx, asks, total, Origin.GENERATED, sampling, tail=tail)] if total else []
+    subject = f"{counted(len(mine), 'problem')} x {config.samples}{chosen}"
+    return attempts_result(ctx, samplers, subject, *further, detail=detail)
+
+
+def _scores(ctx: StageContext) -> dict[float, float]:
+    """What each temperature that this round chose from scored, the best first; empty: none was chosen."""
+    if ctx.config.generate.temperatures is None:
+        return {}
+    rows = ctx.store.rows("reports/temperatures_by_round", experiment=ctx.experiment)
+    ranked = sorted(rows, key=lambda row: not row["chosen"])
+    return {row["temperature"]: row["score"] for row in ranked if row["round"] == ctx.round}
 
 
 def drawn(ctx: StageContext) -> Sequence[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config.graders import GraderConfig
 from pipeline.counted import counted
 from pipeline.graders import grader_digest, open_grading
-from pipeline.records import GradeItem, Origin, Outcome, Verdict
+from pipeline.records import GradeItem, Origin, Outcome, Problem, Verdict
 from pipeline.stages.ahead import Ahead
 from pipeline.stages.base import StageContext
 
@@ -35,6 +35,18 @@ def grade_item(row: Mapping[str, Any]) -> GradeItem:
         hint=row["hint"],
         item=item,
     )
+
+
+def with_problem(attempt: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
+    """The columns that `grade_item` reads, of an attempt that is not in the store yet."""
+    return {
+        **attempt,
+        "question": problem.question,
+        "gold": problem.answer,
+        "choices": problem.choices,
+        "solution": problem.solution,
+        "meta": problem.meta,
+    }
 
 
 class Grades:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipeline.config import ExperimentConfig
@@ -85,9 +86,11 @@ def attempts_result(
     subject: str,
     further: Sequence[Mapping[str, Any]] = (),
     prompts: Sequence[Mapping[str, str]] = (),
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = MappingProxyType({}),
+    detail: Mapping[str, Any] = MappingProxyType({}),
 ) -> StageResult:
     """The stage's result from finished samplers, and from `further` rows, and their `prompts`, that no engine
-    wrote."""
+    wrote. `tables` are rows beside the attempts, `detail` joins what is recorded of the stage."""
     done = list(samplers)
     output = Output(ctx)
     output.write(
@@ -97,6 +100,8 @@ def attempts_result(
     sent = (row for sampler in done for row in sampler.prompts() if row["prompt_hash"] not in written)
     output.write("prompts", itertools.chain(sent, prompts))
     output.write("rejections", (asdict(rejection) for sampler in done for rejection in sampler.rejections()))
+    for table, rows in tables.items():
+        output.write(table, rows)
     counts = [sampler.sampled for sampler in done]
     text = _sentence(subject, counts) + (f"; {len(further):,} imported" if further else "")
     return result(
@@ -108,7 +113,7 @@ def attempts_result(
         tokens=sum(count.completion_tokens for count in counts),
         device=done[0].engine.device if done else None,
         versions=done[0].engine.versions if done else {},
-        detail=_detail(counts),
+        detail={**_detail(counts), **detail},
         engine_seconds=sum(count.engine_seconds for count in counts),
         engine_tokens=sum(count.engine_tokens for count in counts),
         peak_gpu_memory=done[0].engine.peak_gpu_memory() if done else None,

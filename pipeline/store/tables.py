@@ -87,6 +87,10 @@ TABLES: Mapping[str, pa.Schema] = {
         "experiment text", "round int", "rationale_id text?", "problem_id text", "reason text",
         "detail text?", *_STAGE,
     ),
+    "sampling_stops": _schema(
+        "experiment text", "round int", "problem_id text", "difficulty text?", "samples int", "correct int",
+        "tokens long", "pass_rate float", "reason text", *_STAGE,
+    ),
     "checkpoints": _schema(
         "experiment text", "round int", "variant text", "path text", "content_hash text",
         "parent_hash text", "base_hash text", "training_set_digest text", "rows long", "steps long",
@@ -101,8 +105,8 @@ TABLES: Mapping[str, pa.Schema] = {
 
 # fmt: on
 
-# Files that stages write for themselves: flushed completions, verdicts that a later stage will want, and the
-# token ids a training process reads.
+# Files that stages write for themselves: flushed completions, verdicts that a later stage will want, the
+# outcomes of a wave of completions, and the token ids a training process reads.
 WORK_FILES: Mapping[str, pa.Schema] = {
     "parts": pa.schema(
         [
@@ -121,6 +125,7 @@ WORK_FILES: Mapping[str, pa.Schema] = {
         "subscores json?",
         "elapsed_ms float",
     ),
+    "outcomes": _schema("rationale_id text", "outcome text"),
     "training_inputs": _schema("input_ids ints", "labels ints"),
 }
 

@@ -30,6 +30,11 @@ with keys as (
     where experiment = $experiment and not superseded
 
     union all
+    select 'sampling_stops', round, concat_ws(' ', round, problem_id)
+    from sampling_stops
+    where experiment = $experiment and not superseded
+
+    union all
     select 'checkpoints', round, concat_ws(' ', round, variant)
     from checkpoints
     where experiment = $experiment and not superseded

@@ -18,6 +18,9 @@ with present as (
     select 'rejections', round, stage, shard from rejections
     where experiment = $experiment and not superseded
     union all
+    select 'sampling_stops', round, stage, shard from sampling_stops
+    where experiment = $experiment and not superseded
+    union all
     select 'checkpoints', round, stage, shard from checkpoints
     where experiment = $experiment and not superseded
     union all

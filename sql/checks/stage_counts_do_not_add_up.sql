@@ -10,7 +10,7 @@ with runs as (
     from stage_runs
     where experiment = $experiment
         and ($round is null or round = $round)
-        and stage in ('generate', 'rationalize', 'regenerate', 'evaluate')
+        and stage in ('choose_temperature', 'generate', 'rationalize', 'regenerate', 'evaluate')
         and status = 'done'
     group by experiment, round, stage, shard
 ),

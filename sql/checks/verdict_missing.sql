@@ -3,6 +3,7 @@ with graded_by as (
     select *
     from (
         values
+            ('choose_temperature', 'choose_temperature'),
             ('generate', 'verify_generated'),
             ('rationalize', 'verify_rationalized'),
             ('regenerate', 'verify_regenerated'),

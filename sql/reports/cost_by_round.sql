@@ -42,7 +42,9 @@ spent as (
                 else coalesce(cast(rounds.config ->> '$.engine.tensor_parallel' as integer), 1)
             end
         ) filter (
-            stage_runs.stage in ('generate', 'rationalize', 'regenerate', 'train', 'evaluate')
+            stage_runs.stage in (
+                'choose_temperature', 'generate', 'rationalize', 'regenerate', 'train', 'evaluate'
+            )
             and lower(stage_runs.device) not in ('cpu', 'auto', 'none')
         ), 0) as gpu_hours
     from stage_runs

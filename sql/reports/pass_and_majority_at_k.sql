@@ -2,6 +2,8 @@
 -- dev and eval: as measured (evaluate.pass_at_k). train: from the samples that generate drew, k in powers of two up to
 -- the fewest samples a problem has; pass@k is unbiased (arXiv 2107.03374), maj@k is of the first k samples, where an
 -- unparsed answer has no vote and a problem without votes counts as not solved. Intervals of train: normal, 95%.
+-- Of a problem with more samples than the fewest, the first ones count: adaptive sampling goes on where they failed, and
+-- stops at a success, so that the share of correct ones among all of them would be off.
 with samples as (
     select
         round,
@@ -32,14 +34,15 @@ powers as (
 
 solved as (
     select
-        round,
-        problem_id,
-        any_value(difficulty) as difficulty,
-        any_value(prompt_style) as prompt_style,
+        samples.round,
+        samples.problem_id,
+        any_value(samples.difficulty) as difficulty,
+        any_value(samples.prompt_style) as prompt_style,
         count(*) as n,
-        count(*) filter (correct) as c
+        count(*) filter (samples.correct) as c
     from samples
-    group by round, problem_id
+    join fewest on fewest.round = samples.round and samples.sample < fewest.samples
+    group by samples.round, samples.problem_id
 ),
 
 passed as (

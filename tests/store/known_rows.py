@@ -91,6 +91,19 @@ def verdict(rationale_id: str, outcome: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+def stop(problem_id: str, samples: int, correct: int, reason: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "problem_id": problem_id,
+        "difficulty": "easy",
+        "samples": samples,
+        "correct": correct,
+        "tokens": 10 * samples,
+        "pass_rate": 0.5,
+        "reason": reason,
+        **fields,
+    }
+
+
 def training_row(
     rationale_id: str, problem_id: str, origin: str, from_round: int, **fields: Any
 ) -> dict[str, Any]:
@@ -184,11 +197,12 @@ def _commit_generation(store: Store) -> None:
         rationale("g3", "p3", finish_reason="length"),
         rationale("g3b", "p3", sample=1),
     ]
+    stops = [stop("p1", 2, 1, "samples"), stop("p2", 1, 0, "hopeless"), stop("p3", 2, 0, "samples")]
     commit_rows(
         store,
         "generate",
         1,
-        {"rationales": attempts, "prompts": _prompts("p1", "p2", "p3")},
+        {"rationales": attempts, "prompts": _prompts("p1", "p2", "p3"), "sampling_stops": stops},
         summary=RunSummary(rows_in=5, rows_out=5, tokens=50, seconds=2.0, peak_memory=100.0, text="5 asked"),
     )
     outcomes = {"g1": "correct", "g1b": "correct", "g2": "wrong", "g3": "wrong", "g3b": "ungraded"}

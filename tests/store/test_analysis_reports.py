@@ -166,6 +166,21 @@ def test_majority_of_train_samples_takes_the_most_frequent_answer_and_the_first_
     assert [row["value"] for row in rows] == pytest.approx([3 / 12, (2 / 3 + 2 / 3 + 2 / 3 + 0) / 4, 2 / 4])
 
 
+def test_pass_at_1_of_train_is_not_raised_by_sampling_that_stops_at_a_success(store: Store) -> None:
+    drawn = {"p1": ["correct"], "p2": ["wrong", "correct"], "p3": ["wrong"] * 3 + ["correct"]}
+    named = [
+        (f"{name}-{sample}", outcome) for name, each in drawn.items() for sample, outcome in enumerate(each)
+    ]
+    put_round(store, 1)
+    attempts = [rationale(name, name[:2], sample=int(name[3:])) for name, _ in named]
+    commit_rows(store, "generate", 1, {"rationales": attempts})
+    commit_rows(store, "verify_generated", 1, {"verdicts": [verdict(*each) for each in named]})
+    rows = [row for row in report(store, "pass_and_majority_at_k") if row["difficulty"] == "all"]
+    assert columns(rows, "metric", "problems") == [("pass@1", 3)]
+    # The first sample of each; all samples would say (1 + 1/2 + 1/4) / 3.
+    assert rows[0]["value"] == pytest.approx(1 / 3)
+
+
 def test_measured_pass_at_k_is_shown_as_the_round_recorded_it(world: Store) -> None:
     measured = evaluation("dev", 0.625, metric="pass@4", samples=8, k=4)
     commit_rows(world, "verify_evaluated", 1, {"evaluations": [measured]}, input_digest="2")

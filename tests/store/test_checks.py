@@ -133,6 +133,16 @@ SPOILS: list[tuple[str, str, dict[str, Any]]] = [
         {"stage": "rationalize", "asked": 2, "written": 2, "attempts": 1, "rejections": 0},
     ),
     (
+        "sampling_stops_do_not_add_up",
+        "UPDATE sampling_stops SET samples = 3 WHERE problem_id = 'p1'",
+        {"problem_id": "p1", "reason": "samples", "samples": 3, "attempts": 2},
+    ),
+    (
+        "sampling_stops_do_not_add_up",
+        "DELETE FROM sampling_stops WHERE problem_id = 'p2'",
+        {"problem_id": "p2", "reason": None, "samples": 0, "attempts": 1},
+    ),
+    (
         "rows_differ_from_commits",
         "DELETE FROM commits WHERE stage = 'verify_generated'",
         {"table_name": "verdicts", "stage": "verify_generated", "present": 5, "committed": 0},

@@ -203,6 +203,17 @@ def test_quality_by_round_is_the_share_of_right_attempts_that_a_part_flags(world
     ]
 
 
+def test_sampling_stops_by_reason_with_what_a_correct_rationale_cost(world: Store) -> None:
+    rows = [row for row in report(world, "sampling_stops") if row["difficulty"] == "all"]
+    assert columns(
+        rows, "reason", "problems", "solved", "samples", "correct", "tokens", "tokens_per_correct"
+    ) == [
+        ("any", 3, 1, 5, 1, 50, 50.0),
+        ("hopeless", 1, 0, 1, 0, 10, None),
+        ("samples", 2, 1, 4, 1, 40, 40.0),
+    ]
+
+
 @pytest.mark.parametrize(
     "name",
     [
