@@ -18,6 +18,7 @@ from pipeline import __version__
 from pipeline.config import ExperimentConfig, LoadedConfig, stage_config
 from pipeline.config.experiment import IDENTITY
 from pipeline.config.load import validate
+from pipeline.engines.adapters import is_adapter
 from pipeline.engines.weights import hash_model, resolve_model, resolve_tokenizer
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.identity import digest
@@ -93,7 +94,8 @@ class Session:
             )
         if not rows:
             return None
-        return Model(self.home.absolute(rows[0]["path"]), rows[0]["content_hash"])
+        path = self.home.absolute(rows[0]["path"])
+        return Model(path, rows[0]["content_hash"], self.base() if is_adapter(path) else None)
 
 
 def open_session(

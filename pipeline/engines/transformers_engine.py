@@ -29,7 +29,15 @@ class TransformersEngine:
 
     kind = "transformers"
 
-    def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        model_path: Path,
+        *,
+        model_hash: str,
+        chat: bool,
+        adapter: Path | None = None,
+    ) -> None:
         import torch
         import transformers
 
@@ -44,7 +52,7 @@ class TransformersEngine:
         self._on_gpu = device.type == "cuda"
         self.device = torch.cuda.get_device_name(device) if self._on_gpu else "cpu"
         self.tokenizer: Tokenizer = load_tokenizer(model_path, chat=chat)
-        self.model: Any = _load_model(model_path, _dtype(config, device), device)
+        self.model: Any = _load_model(model_path, _dtype(config, device), device, adapter)
         self.context = context_of(model_path, config.max_model_len)
         self._scans: dict[tuple[str, ...], StopScan] = {}
 
@@ -170,7 +178,7 @@ def _dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
-def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_model(path: Path, dtype: torch.dtype, device: torch.device, adapter: Path | None) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -180,10 +188,12 @@ def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
         model = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
         )
+        if adapter is not None:
+            model = _merged(model, adapter)
         model = model.to(device).eval()
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelLoadError(
-            f"cannot load the model in {path} as a causal language model with transformers "
+            f"cannot load the model in {adapter or path} as a causal language model with transformers "
             f"({dtype} on {device}, safetensors only, trust_remote_code off): {one_line(error)}"
         ) from error
     if not {"past_key_values", "logits_to_keep"} <= set(signature(model.forward).parameters):
@@ -192,3 +202,10 @@ def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
             "transformers writes with; set engine.kind: vllm, or take another model"
         )
     return model
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    """The model with the adapter added to its weights, in memory alone."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

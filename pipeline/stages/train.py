@@ -29,7 +29,7 @@ def run(ctx: StageContext) -> StageResult:
         )
     plan = planned_steps(ctx.config.train, written.rows, ctx.round)
     ctx.progress.note(plan.sentence)
-    ctx.engines.close()
+    ctx.engines.rest()
     digest = ctx.store.rows("training_set", experiment=ctx.experiment, round=ctx.round)[0][
         "training_set_digest"
     ]

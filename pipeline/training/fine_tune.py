@@ -12,16 +12,19 @@ from typing import Any
 
 from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DataError, StarError
+from pipeline.training.adapters import save_adapter
 from pipeline.training.checkpoints import copy_companions
 from pipeline.training.events import Say
 from pipeline.training.plan import (
     StepPlan,
     micro_batch,
+    passes_per_step,
     planned_steps,
     rate_schedule,
     row_order,
     warmup_steps,
 )
+from pipeline.training.processes import whole_model
 from pipeline.training.rows import PadRight, read_rows
 from pipeline.training.spec import TrainSpec
 from pipeline.training.tracking import PROJECT
@@ -58,6 +61,7 @@ def fine_tune(spec: TrainSpec, folder: Path, say: Say) -> dict[str, Any]:
     except torch.OutOfMemoryError as error:
         raise StarError(_out_of_memory(spec.config, watch.step)) from error
     _save(trainer, spec, folder)
+    trainer.accelerator.wait_for_everyone()
     return {
         "steps": plan.steps,
         "epochs": plan.epochs,
@@ -106,8 +110,8 @@ class Watch:
         return len(self._losses)
 
     def forward(self, loss: float) -> None:
-        """One forward and backward pass: its share of the step's mean loss per trained token."""
-        batch, micro = self._config.batch_size, micro_batch(self._config)
+        """One forward and backward pass of every process: its share of the step's mean loss per token."""
+        batch = self._config.batch_size
         self._micro_losses.append(loss)
         if not math.isfinite(loss):
             now = self._config
@@ -116,7 +120,7 @@ class Watch:
                 f"{now.learning_rate:g}) or train.max_grad_norm (now {now.max_grad_norm:g}), lengthen "
                 f"train.warmup_ratio (now {now.warmup_ratio:g}), or set train.precision to float32"
             )
-        if len(self._micro_losses) == batch // micro:
+        if len(self._micro_losses) == passes_per_step(self._config):
             self._losses.append(sum(self._micro_losses))
             self._micro_losses.clear()
             self.tokens += sum(self._lengths[(self.step - 1) * batch : self.step * batch])
@@ -142,7 +146,7 @@ def _trainer(spec: TrainSpec, plan: StepPlan, rows: Any, order: list[int]) -> An
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(*args, **kwargs)
-            self.watch.forward(float(loss))
+            self.watch.forward(float(self.accelerator.reduce(loss, reduction="mean")))
             return loss
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -184,12 +188,11 @@ def _arguments(spec: TrainSpec, plan: StepPlan) -> Any:
     from trl.trainer.sft_config import SFTConfig
 
     config = spec.config
-    micro = micro_batch(config)
     return SFTConfig(
         output_dir=str(spec.output.parent),  # nothing is saved there: `save_strategy`
         max_steps=plan.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.batch_size // micro,
+        per_device_train_batch_size=micro_batch(config),
+        gradient_accumulation_steps=passes_per_step(config),
         learning_rate=config.learning_rate,
         lr_scheduler_type=rate_schedule(config),
         warmup_steps=warmup_steps(config, plan.steps),
@@ -239,6 +242,16 @@ def _load(spec: TrainSpec) -> Any:
     return AutoModelForCausalLM.from_pretrained(spec.start_path, dtype=dtype, use_safetensors=True)
 
 
+def _start_model(spec: TrainSpec) -> Any:
+    """The model as it was before the first step, with its adapters, to take the trained weights."""
+    model, lora = _load(spec), _lora(spec.config)
+    if lora is None:
+        return model
+    from peft import get_peft_model
+
+    return get_peft_model(model, lora)
+
+
 def _lora(config: TrainConfig) -> Any:
     if config.lora is None:
         return None
@@ -269,19 +282,29 @@ def _check_ids(rows: Any, model: Any) -> None:
 
 
 def _save(trainer: Any, spec: TrainSpec, folder: Path) -> None:
-    """Merged weights in the start model's own precision, with its config and tokenizer unchanged."""
+    """Merged weights in the start model's own precision, with its config and tokenizer unchanged.
+
+    Or the adapter alone, with config and tokenizer of the start model beside it. Of several processes one
+    writes.
+    """
     import torch
 
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if spec.config.lora is not None:
+    model = whole_model(trainer, spec.config, lambda: _start_model(spec))
+    if model is None:
+        return
+    alone = spec.config.adapter_rank is not None
+    if spec.config.lora is not None and not alone:
         model = model.float().merge_and_unload()
     if not all(torch.isfinite(weight).all() for weight in model.parameters()):
         raise StarError(
             f"after {trainer.state.global_step} steps some weights are not finite; lower train.learning_rate "
             f"(now {spec.config.learning_rate:g}) or set train.precision to float32"
         )
-    model.to(_stored_dtype(spec.start_path))
-    model.save_pretrained(folder)
+    if alone:
+        save_adapter(model, folder, base_model=spec.lineage.get("base_model"))
+    else:
+        model.to(_stored_dtype(spec.start_path))
+        model.save_pretrained(folder)
     copy_companions(spec.start_path, folder)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig
-from pipeline.config.section import has_mark
+from pipeline.config.load import deciding_content
 from pipeline.engines.weights import hash_model
 from pipeline.identity import digest, file_hash
 from pipeline.training.tracking import Tracking
@@ -38,16 +38,12 @@ class TrainSpec:
 
     def digest(self) -> str:
         """64 hex characters over all that decides the result: content of start and rows, settings, seed."""
-        config = self.config.model_dump(mode="json")
-        settings = {
-            name: value for name, value in config.items() if not has_mark(TrainConfig, name, "execution")
-        }
         return digest(
             {
                 "version": _SPEC_VERSION,
                 "start": hash_model(self.start_path),
                 "rows": file_hash(self.rows_path),
-                "config": settings,
+                "config": deciding_content(self.config),
                 "round": self.round,
                 "seed": self.seed,
                 "pad_id": self.pad_id,
