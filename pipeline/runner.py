@@ -19,6 +19,7 @@ from pipeline import __version__
 from pipeline.config import ExperimentConfig, LoadedConfig, stage_config
 from pipeline.config.experiment import IDENTITY
 from pipeline.config.load import validate
+from pipeline.engines.adapters import is_adapter
 from pipeline.engines.weights import hash_model, resolve_model, resolve_tokenizer
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.identity import digest
@@ -28,6 +29,7 @@ from pipeline.process import MemoryWatch
 from pipeline.progress import Progress
 from pipeline.rounds import STAGES, WRITE, Stage, stage_named, stages_of
 from pipeline.sampling import remove_parts
+from pipeline.shards import PinnedShards, pinned_shards
 from pipeline.stages.base import EngineHolder, Model, StageContext, StageResult
 from pipeline.store import RunSummary, StageKey, Store
 from pipeline.tiny_base import ensure_tiny_base
@@ -93,7 +95,8 @@ class Session:
             )
         if not rows:
             return None
-        return Model(self.home.absolute(rows[0]["path"]), rows[0]["content_hash"])
+        path = self.home.absolute(rows[0]["path"])
+        return Model(path, rows[0]["content_hash"], self.base() if is_adapter(path) else None)
 
 
 def open_session(
@@ -153,12 +156,14 @@ def run_experiment(
     *,
     rounds: int | None = None,
     until: str | None = None,
+    gpus: Sequence[str] = (),
     on_round: Callable[[int], None] = lambda round_: None,
 ) -> str:
     """Run the loop until it decides to stop; returns the last decision's reason.
 
     `rounds` overrides the config's number. `until` names a stage: the loop ends after the first time it is
     reached in an unfinished round. Whatever is done is skipped, so a killed run goes on where it was.
+    With `gpus` the shards of a stage run at the same time, each in a process that sees its GPUs alone.
     `on_round` is called with each finished round. Raises LeaseHeldError if another process runs it.
     """
     total = session.config.rounds if rounds is None else rounds
@@ -168,18 +173,35 @@ def run_experiment(
         raise ConfigError(
             f"--until {until!r} is no stage of this experiment; expected one of {', '.join(names)}"
         )
-    with session.store.lease(session.experiment, "star run"):
-        try:
-            return _loop(session, total, until, on_round)
-        finally:
-            session.engines.close()
+    with ExitStack() as stack:
+        lease = stack.enter_context(session.store.lease(session.experiment, "star run"))
+        stack.callback(session.engines.close)
+        pinned = None
+        if gpus:
+            pinned = stack.enter_context(
+                pinned_shards(
+                    gpus,
+                    home=session.home,
+                    experiment=session.experiment,
+                    config=session.config,
+                    lease=lease.holder,
+                    progress=session.progress,
+                )
+            )
+        return _loop(session, total, until, pinned, on_round)
 
 
 def _in_some_round(stage: Stage, config: ExperimentConfig, rounds: int) -> bool:
     return any(stage.in_round(round_, config) for round_ in range(min(rounds, 1) + 1))
 
 
-def _loop(session: Session, total: int, until: str | None, on_round: Callable[[int], None]) -> str:
+def _loop(
+    session: Session,
+    total: int,
+    until: str | None,
+    pinned: PinnedShards | None,
+    on_round: Callable[[int], None],
+) -> str:
     for round_ in range(total + 1):
         if _is_forked(session, round_):
             on_round(round_)
@@ -187,8 +209,13 @@ def _loop(session: Session, total: int, until: str | None, on_round: Callable[[i
         finished = _is_finished(session, round_)
         fused = WRITE.stages if WRITE.in_round(round_, session.config) else ()
         for stage in stages_of(round_, session.config):
-            for shard in range(session.config.shards if stage.sharded else 1):
-                _run_shard(session, stage, round_, shard, total, fused=stage.name in fused)
+            if pinned is not None and stage.sharded:
+                if waiting := _waiting_shards(session, stage, round_):
+                    session.engines.close()  # its GPU is a shard's now
+                    pinned.run(stage.name, round_, waiting)
+            else:
+                for shard in range(session.config.shards if stage.sharded else 1):
+                    _run_shard(session, stage, round_, shard, total, fused=stage.name in fused)
             if stage.name == until and not finished:
                 return f"stopped after {stage.name} of round {round_}, as asked"
         on_round(round_)
@@ -196,6 +223,15 @@ def _loop(session: Session, total: int, until: str | None, on_round: Callable[[i
         if row["decision"] == "stop":
             return str(row["reason"])
     return f"round {total} is done, as asked"
+
+
+def _waiting_shards(session: Session, stage: Stage, round_: int) -> list[int]:
+    """The shards of a stage that are not done with today's inputs."""
+    state = session.store.state(StageKey(session.experiment, round_, stage.name))
+    wanted = input_digest(session, stage, round_, session.model(stage, round_))
+    shards = session.config.shards
+    done = state.done if state.input_digest == wanted and state.shards == shards else ()
+    return [shard for shard in range(shards) if shard not in done]
 
 
 def run_stage(
@@ -207,12 +243,14 @@ def run_stage(
     shards: int | None = None,
     force: bool = False,
     rounds: int | None = None,
+    within: str | None = None,
 ) -> list[StageOutcome]:
     """Run one stage of a round: one shard of `shards`, or all of them one after another.
 
     `write` runs generate and what is fused with it; of one shard among several only what stands on no other
-    shard. One outcome for each stage and shard. Raises ConfigError for a stage that round does not have,
-    NotReadyError where what it stands on is missing.
+    shard. One outcome for each stage and shard. `within` names the holder of the experiment's lease who gave
+    us this part of its work. Raises ConfigError for a stage that round does not have, NotReadyError where
+    what it stands on is missing.
     """
     session.config.check_rounds(round_)
     stages = _stages_in_round(name, round_, session.config)
@@ -236,7 +274,10 @@ def run_stage(
         for stage in stages:
             held.enter_context(
                 session.store.lease(
-                    session.experiment, f"star stage {scope}", scope=f"{round_}/{stage.name}/{shard}"
+                    session.experiment,
+                    f"star stage {scope}",
+                    scope=f"{round_}/{stage.name}/{shard}",
+                    within=within,
                 )
             )
         held.callback(session.engines.close)

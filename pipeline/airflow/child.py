@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
+from pipeline.gpus import pinned
 from pipeline.hostile import clean
 from pipeline.paths import Home
 from pipeline.process import LastLines, run_child
@@ -32,10 +33,16 @@ class ChildOutcome:
 
 
 def run_star(
-    arguments: Sequence[str], *, say: Callable[[str], None], grace_s: float, timeout_s: float | None = None
+    arguments: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    grace_s: float,
+    timeout_s: float | None = None,
+    devices: str | None = None,
 ) -> ChildOutcome:
     """Run `star ARGUMENTS` on the home of this process; `say` gets each line, cleaned, as it is written.
 
+    With `devices` (`2`, or `0,1`) the child sees these GPUs alone.
     The last line of standard output that is a JSON object is the outcome's document. The whole process tree
     is ended before this returns or raises (`pipeline.process.run_child`), and also when the process that
     started this one is gone: Airflow's supervisor, without which nobody would know of a result.
@@ -59,7 +66,7 @@ def run_star(
             [sys.executable, "-m", "pipeline", "--home", str(Home.from_environment().root), *arguments],
             on_line=on_line,
             on_error_line=on_error_line,
-            env=child_environment(),
+            env=child_environment() if devices is None else pinned(child_environment(), devices),
             timeout_s=timeout_s,
             grace_s=grace_s,
         )

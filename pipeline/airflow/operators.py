@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
 
 from pipeline.airflow import ROUNDS, run_id_of
 from pipeline.airflow.child import ChildOutcome, run_star
+from pipeline.airflow.devices import free_devices
 from pipeline.airflow.form import launch_arguments
 from pipeline.airflow.links import ReportLink, RoundRunLink, RowsLink
 from pipeline.counted import counted
@@ -37,16 +38,28 @@ LEASE_HELD = 75
 class StarOperator(BaseOperator):  # type: ignore[misc, unused-ignore]
     """Runs a `star` command as a child of the task and turns its exit code into Airflow's terms."""
 
-    def __init__(self, *, grace_s: float = 4.0, **kwargs: Any) -> None:
+    def __init__(self, *, grace_s: float = 4.0, devices: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.grace_s = grace_s
+        self.devices = list(devices)
         self._running = False
 
-    def star(self, *arguments: str) -> ChildOutcome:
-        """Run `star ARGUMENTS` to its end. AirflowFailException where a second try cannot help."""
+    def star(self, *arguments: str, prefer: int = 0) -> ChildOutcome:
+        """Run `star ARGUMENTS` to its end. AirflowFailException where a second try cannot help.
+
+        Where the site names devices, on one that is free, looked for from number `prefer` on.
+        """
         self._running = True
         try:
-            outcome = run_star(arguments, say=lambda line: self.log.info("%s", line), grace_s=self.grace_s)
+            with free_devices(
+                Home.from_environment(), self.devices, first=prefer, say=self.log.info
+            ) as devices:
+                outcome = run_star(
+                    arguments,
+                    say=lambda line: self.log.info("%s", line),
+                    grace_s=self.grace_s,
+                    devices=devices,
+                )
         finally:
             self._running = False
         if outcome.exit_code != 0:
@@ -132,7 +145,7 @@ class StageOperator(StarOperator):
         ti = context["ti"]
         if self.optional and self.stage not in ti.xcom_pull(task_ids="prepare", key="stages"):
             raise AirflowSkipException(f"{self.stage} is no part of this round's config")
-        told = self.star(*self.arguments(), "--json").document
+        told = self.star(*self.arguments(), "--json", prefer=self._shard_index()).document
         if self.stage == "prepare":
             ti.xcom_push(key="stages", value=told["stages"])
             _skip([name for name in self.skips if name not in told["stages"]])
@@ -144,6 +157,9 @@ class StageOperator(StarOperator):
         if set(told["outcomes"]) == {"was done"}:
             raise AirflowSkipException(f"{self.stage} was done with today's inputs")
         return None
+
+    def _shard_index(self) -> int:
+        return int(self.shard.partition("/")[0]) if self.shard else 0
 
     def arguments(self) -> list[str]:
         """`star stage ...` of this task."""

@@ -133,7 +133,7 @@ def _next(site: AirflowSite, experiment: str, *, redo: bool) -> NextRoundOperato
         experiment=experiment,
         redo=redo,
         doc_md=NextRoundOperator.__doc__,
-        **{key: value for key, value in _placed(site, site.cpu).items() if key != "grace_s"},
+        **{key: value for key, value in _placed(site, site.cpu).items() if key not in ("grace_s", "devices")},
     )
 
 
@@ -149,6 +149,7 @@ def _placed(site: AirflowSite, place: PlaceSite) -> dict[str, Any]:
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(seconds=site.retry_delay_max_s),
         "grace_s": site.grace_s,
+        "devices": place.devices,
         "trigger_rule": "none_failed",
         "on_failure_callback": record_failure,
         "on_retry_callback": record_failure,

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
         "star run gsm8k --experiment gsm8k-k8 --set generate.samples=8 --set generate.temperature=0.7",
         "star run gsm8k --rounds 5      goes on with an experiment that exists",
         "star run gsm8k --until select",
+        "star run gsm8k --gpus 4 --set shards=4",
     )
     add(
         app,
@@ -53,6 +54,12 @@ def run(
     until: str | None = typer.Option(
         None, metavar="STAGE", help="Stop after this stage of the first unfinished round."
     ),
+    gpus: str | None = typer.Option(
+        None,
+        metavar="N|I,J,...",
+        help="Run the shards of a stage at the same time, each on a GPU of its own "
+        "(engine.tensor_parallel of them): the first N, or those with these indices.",
+    ),
     json: bool = typer.Option(
         False, "--json", help="One JSON document per round on stdout, then the decision."
     ),
@@ -63,13 +70,15 @@ def run(
     rounds. One line per round goes to stdout; what is being done to stderr.
     """
     from pipeline.errors import StoppedByGateError
+    from pipeline.gpus import take_gpus
     from pipeline.progress import default_progress
     from pipeline.runner import run_experiment
     from pipeline.stages.decide import GATE
 
+    taken = take_gpus(gpus) if gpus is not None else ()
     session = session_for(home_of(ctx), target, set_, experiment, default_progress())
     printer = RoundsPrinter(session.store, session.experiment, as_json=json)
-    reason = run_experiment(session, rounds=rounds, until=until, on_round=printer.show)
+    reason = run_experiment(session, rounds=rounds, until=until, gpus=taken, on_round=printer.show)
     if json:
         print_json({"experiment": session.experiment, "reason": reason})
     else:
@@ -93,6 +102,7 @@ def stage(
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help=SET_HELP),
     rounds: int | None = typer.Option(None, min=0, help="Rounds of the loop, which decide asks for."),
     force: bool = typer.Option(False, "--force", help="Run again although it is done with today's inputs."),
+    within: str | None = typer.Option(None, hidden=True, help="Holder of the lease that `star run` has."),
     json: bool = typer.Option(False, "--json", help="The outcome as JSON on stdout."),
 ) -> None:
     """Run one stage of one round, as Airflow does. A stage that is done with today's inputs is left alone."""
@@ -105,7 +115,9 @@ def stage(
         session = open_session(home, experiment, load_named(config, set_, experiment), progress)
     else:
         session = session_for(home, _recorded(ctx, experiment), set_, None, progress)
-    outcomes = run_stage(session, name, round_, shard=index, shards=shards, force=force, rounds=rounds)
+    outcomes = run_stage(
+        session, name, round_, shard=index, shards=shards, force=force, rounds=rounds, within=within
+    )
     if json:
         outcome = {"experiment": experiment, "round": round_, "stage": name, "outcomes": outcomes}
         print_json({**outcome, **_of_round(session, name, round_)})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -300,12 +301,16 @@ class SelectConfig(Section):
 
 
 class LoraConfig(Section):
-    """Low-rank adapters (arXiv 2106.09685), merged into the weights for generation."""
+    """Low-rank adapters (arXiv 2106.09685), merged into the weights unless `merge` is false."""
 
     r: int = option(16, ge=1)
     alpha: int = option(32, ge=1)
     dropout: float = option(0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | Literal["all-linear"] = option("all-linear")
+    merge: Literal[False] | None = option(None, later=True)
+    """false: a checkpoint is the adapter alone. vllm loads the base once and gives each request the adapter
+    of its round; transformers merges in memory. The texts differ from those of merged weights by rounding.
+    None: the checkpoint is the whole model, merged."""
 
 
 class TrainVariant(Section):
@@ -341,7 +346,16 @@ class TrainConfig(Section):
     batch_size: int = option(32, ge=1)
     """Rows per optimizer step."""
     micro_batch_size: int | None = option(None, ge=1, execution=True)
-    """Rows per forward pass; gradients are accumulated up to `batch_size`. None: the whole batch."""
+    """Rows per forward pass of a process; gradients are accumulated up to `batch_size`. None: all it has."""
+    processes: int = option(1, ge=1, execution=True)
+    """Processes of a training on one machine, a GPU each, started by `accelerate launch`. `batch_size` stays
+    the rows of an optimizer step: each process takes its part of them, so it has to be a multiple."""
+    fsdp: Mapping[str, Any] | None = option(None, execution=True)
+    """Spread weights, gradients and optimizer over the processes: accelerate's `fsdp_config`, such as
+    `{fsdp_version: 2, fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP}`. None: every process holds all."""
+    deepspeed: Mapping[str, Any] | None = option(None, execution=True)
+    """The same by DeepSpeed, to be installed beside this: accelerate's `deepspeed_config`, for example
+    `{zero_stage: 3, zero3_init_flag: false, zero3_save_16bit_model: true}`."""
     length_window: int = option(1, ge=1)
     """Batches that are cut from one draw sorted by length, so that rows of like length share a batch and
     little is padded. 1: every batch is a free draw. On the demo's rows 8 took a third less time and cost 1 to
@@ -393,8 +407,8 @@ class TrainConfig(Section):
     Their rows stay in the store in any case."""
     save_every: float | None = option(10.0, gt=0, execution=True)
     """Minutes of training between saved states, from the newest of which a killed training goes on. Two at
-    most are on disk, each up to four times the weights in float32, and none after the end. None: it starts
-    anew."""
+    most are on disk, each up to four times the weights in float32, and none after the end. None, or several
+    processes: it starts anew."""
     threads: int = option(1, ge=1, execution=True)
     """CPU threads of the training process."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = option((), execution=True)
@@ -431,6 +445,40 @@ class TrainConfig(Section):
                     "share, for example 0.1, or leave it out"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _adapters_stand_on_the_base(self) -> TrainConfig:
+        if self.adapter_rank is not None and self.start == "previous":
+            raise ValueError(
+                "train.lora.merge: false needs train.start: base; one adapter stands on no other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_for_every_process(self) -> TrainConfig:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"train.batch_size is {self.batch_size}, train.processes {self.processes}: expected a "
+                "multiple, so that each process takes as many rows of a step"
+            )
+        if self.fsdp is not None and self.deepspeed is not None:
+            raise ValueError("train.fsdp and train.deepspeed exclude each other; set one of them to null")
+        if self.launched and self.held_out is not None:
+            raise ValueError(
+                "train.held_out is measured by one process: set it to null, or train.processes to 1 and "
+                "train.fsdp and train.deepspeed to null"
+            )
+        return self
+
+    @property
+    def launched(self) -> bool:
+        """Whether `accelerate launch` starts the training."""
+        return self.processes > 1 or self.fsdp is not None or self.deepspeed is not None
+
+    @property
+    def adapter_rank(self) -> int | None:
+        """Rank of the adapters that are a round's checkpoint; None where checkpoints are whole models."""
+        return self.lora.r if self.lora is not None and self.lora.merge is False else None
 
 
 class PassAtK(Section):
@@ -507,6 +555,11 @@ class ExperimentConfig(Section):
             raise ConfigError(
                 f"prompts.chat renders special tokens, which engine.endpoint.api {endpoint.api!r} would send "
                 "as text; set prompts.chat: false, or engine.endpoint.api: tokens"
+            )
+        if endpoint is not None and self.train.adapter_rank is not None:
+            raise ConfigError(
+                "train.lora.merge is false, but engine.kind openai serves whole models; leave merge out, or "
+                "set engine.kind: vllm (or transformers)"
             )
         self.check_rounds(self.rounds)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +47,27 @@ class PlaceSite(Section):
     wait for ever. `make airflow` creates those named here."""
     slots: int = option(1, ge=1)
     """Slots that `make airflow` gives the pool where it has to create it: tasks at a time."""
+    devices: tuple[str, ...] = option(())
+    """GPUs of a machine where tasks of this kind share it, an entry for each task at a time: `["0", "1"]`, or
+    `["0,1", "2,3"]` where `engine.tensor_parallel` is 2. A task takes one that no other task of its machine
+    has, beginning with that of its shard, and sees no other (CUDA_VISIBLE_DEVICES); without a free one it
+    waits, so give the pool as many slots. Empty: a task sees what its worker sees."""
     queue: str = option("default")
     """Queue of the Celery workers that take these tasks; LocalExecutor has none and ignores it."""
     priority: int = option(1, ge=1)
     """Priority weight among the tasks that wait for one pool; higher goes first."""
     timeout_hours: float = option(24.0, gt=0)
     """A task that runs longer is ended with everything below it, and tried again."""
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        single = [name for entry in devices for name in entry.split(",")]
+        if not all(re.fullmatch(r"[A-Za-z0-9-]+", name) for name in single):
+            raise ValueError("expected devices as CUDA_VISIBLE_DEVICES has them, such as ['0', '1']")
+        if len(set(single)) < len(single):
+            raise ValueError("expected each device once: two tasks would share it")
+        return devices
 
 
 class PodSite(Section):

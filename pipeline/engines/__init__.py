@@ -39,10 +39,18 @@ def _cuda_wanted(config: EngineConfig) -> bool:
 
 
 def open_engine(
-    config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool, progress: Progress
+    config: EngineConfig,
+    model_path: Path,
+    *,
+    model_hash: str,
+    chat: bool,
+    progress: Progress,
+    adapter: Path | None = None,
+    adapter_rank: int | None = None,
 ) -> Engine:
     """The engine of a config, its model loaded; use it with `contextlib.closing`.
 
+    `adapter` is put on the weights of `model_path`; `adapter_rank` has vllm leave room for such adapters.
     ModelLoadError where the model cannot be loaded, ConfigError where the config asks for what is not there,
     ServerError where its server does not answer.
     """
@@ -61,7 +69,9 @@ def open_engine(
         from pipeline.engines.vllm_engine import VllmEngine
 
         progress.note(f"loading {model_path.name} into vllm")
-        return VllmEngine(config, model_path, model_hash=model_hash, chat=chat)
+        engine = VllmEngine(config, model_path, model_hash=model_hash, chat=chat, adapter_rank=adapter_rank)
+        engine.use_adapter(adapter, model_hash)
+        return engine
     from pipeline.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(config, model_path, model_hash=model_hash, chat=chat)
+    return TransformersEngine(config, model_path, model_hash=model_hash, chat=chat, adapter=adapter)

@@ -31,7 +31,15 @@ class TransformersEngine:
     kind = "transformers"
     mixes = False
 
-    def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        model_path: Path,
+        *,
+        model_hash: str,
+        chat: bool,
+        adapter: Path | None = None,
+    ) -> None:
         import torch
         import transformers
 
@@ -46,7 +54,7 @@ class TransformersEngine:
         self._on_gpu = device.type == "cuda"
         self.device = torch.cuda.get_device_name(device) if self._on_gpu else "cpu"
         self.tokenizer: Tokenizer = load_tokenizer(model_path, chat=chat)
-        self.model: Any = _load_model(model_path, _dtype(config, device), device)
+        self.model: Any = _load_model(model_path, _dtype(config, device), device, adapter)
         self.context = context_of(model_path, config.max_model_len)
         self._scans: dict[tuple[str, ...], StopScan] = {}
 
@@ -172,7 +180,7 @@ def _dtype(config: EngineConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
-def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load_model(path: Path, dtype: torch.dtype, device: torch.device, adapter: Path | None) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -182,10 +190,12 @@ def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
         model = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
         )
+        if adapter is not None:
+            model = _merged(model, adapter)
         model = model.to(device).eval()
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelLoadError(
-            f"cannot load the model in {path} as a causal language model with transformers "
+            f"cannot load the model in {adapter or path} as a causal language model with transformers "
             f"({dtype} on {device}, safetensors only, trust_remote_code off): {one_line(error)}"
         ) from error
     if not {"past_key_values", "logits_to_keep"} <= set(signature(model.forward).parameters):
@@ -196,3 +206,10 @@ def _load_model(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
     if device.type == "cpu" and model.config._attn_implementation == SDPA:
         use_one_query_attention(model)
     return model
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    """The model with the adapter added to its weights, in memory alone."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.engines import EngineConfig
+from pipeline.engines.adapters import vllm_rank
 from pipeline.engines.clock import Clock
 from pipeline.engines.stops import drawn_text
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
@@ -50,7 +51,15 @@ class VllmEngine:
     kind = "vllm"
     mixes = True
 
-    def __init__(self, config: EngineConfig, model_path: Path, *, model_hash: str, chat: bool) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        model_path: Path,
+        *,
+        model_hash: str,
+        chat: bool,
+        adapter_rank: int | None = None,
+    ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import torch
@@ -67,9 +76,13 @@ class VllmEngine:
         self._flush_every = config.flush_every
         self._at_once = WAITING * config.batch_size
         self._added = 0
+        self._takes_adapters = adapter_rank is not None
+        self._adapter: Any = None
+        self._adapters = 0
+        self._resting = False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # vllm's own use of deprecated parts of torch
-            self._llm: Any = _load(config, model_path, self.context, platform.on_cpu)
+            self._llm: Any = _load(config, model_path, self.context, platform.on_cpu, adapter_rank)
 
     def groups(self, requests: Sequence[Request]) -> list[tuple[Request, ...]]:
         """One request each: vLLM chooses what it writes together. Same prompts stay side by side."""
@@ -132,7 +145,8 @@ class VllmEngine:
             self._added += 1
             name = f"{self._added}-{request.request_id}"
             drawn = request.sampling or sampling
-            engine.add_request(name, {"prompt_token_ids": prompt}, self._params(drawn, request.seed, room))
+            params = self._params(drawn, request.seed, room)
+            engine.add_request(name, {"prompt_token_ids": prompt}, params, lora_request=self._adapter)
             running[name] = _Asked(request, drawn, len(prompt), group)
         return group.whole()
 
@@ -175,6 +189,31 @@ class VllmEngine:
         return Completion(
             asked.request.request_id, text, reason, asked.prompt_tokens, len(ids), mean, seconds
         )
+
+    def use_adapter(self, adapter: Path | None, model_hash: str) -> None:
+        """Write with this adapter from now on (None: with the base alone), awake where it rested."""
+        from vllm.lora.request import LoRARequest
+
+        if self._resting:
+            self._llm.wake_up()
+            self._resting = False
+        self.model_hash = model_hash
+        if adapter is None:
+            self._adapter = None
+        elif self._adapter is None or self._adapter.lora_name != model_hash:
+            # The name keeps the cached prefixes of one adapter from another's; the number is vllm's key.
+            self._adapters += 1
+            self._adapter = LoRARequest(model_hash, self._adapters, str(adapter))
+
+    def rest(self) -> bool:
+        """Give a GPU's memory back until the next `use_adapter`, weights kept in main memory.
+
+        False where it was opened without room for adapters. On a CPU there is nothing to give back.
+        """
+        if self._takes_adapters and self.device != "cpu" and not self._resting:
+            self._llm.sleep(level=1)
+            self._resting = True
+        return self._takes_adapters
 
     def peak_gpu_memory(self) -> float | None:
         """MiB in use on its GPUs, by whoever: vllm takes its share at the start, and in other processes.
@@ -279,7 +318,9 @@ def _check_head_width(path: Path) -> None:
         )
 
 
-def load_arguments(config: EngineConfig, context: int, *, on_cpu: bool) -> dict[str, Any]:
+def load_arguments(
+    config: EngineConfig, context: int, *, on_cpu: bool, adapter_rank: int | None = None
+) -> dict[str, Any]:
     """What vllm is told of how to load a model, but for the model: as keywords of `LLM`, or options of
     `vllm serve`."""
     arguments: dict[str, Any] = {
@@ -297,6 +338,10 @@ def load_arguments(config: EngineConfig, context: int, *, on_cpu: bool) -> dict[
         "logprobs_mode": "raw_logprobs",
         "disable_log_stats": True,
     }
+    if adapter_rank is not None:
+        # Asleep while a training has the GPU: the base's weights wait in main memory.
+        arguments |= {"enable_lora": True, "max_loras": 1, "enable_sleep_mode": not on_cpu}
+        arguments["max_lora_rank"] = vllm_rank(adapter_rank)
     if on_cpu:
         # A prompt split over steps crashes seeded sampling there: "CPU Generator does not use offset".
         arguments["enable_chunked_prefill"] = False
@@ -313,11 +358,11 @@ def _dtype(config: EngineConfig, on_cpu: bool) -> str:
     return "float32" if on_cpu else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def _load(config: EngineConfig, path: Path, context: int, on_cpu: bool) -> Any:
+def _load(config: EngineConfig, path: Path, context: int, on_cpu: bool, adapter_rank: int | None) -> Any:
     from safetensors import SafetensorError
     from vllm import LLM
 
-    arguments = load_arguments(config, context, on_cpu=on_cpu)
+    arguments = load_arguments(config, context, on_cpu=on_cpu, adapter_rank=adapter_rank)
     try:
         return LLM(model=str(path), tokenizer=str(path), **arguments)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:

@@ -14,6 +14,7 @@ from pipeline.identity import tree_hash
 _NAMES = frozenset(
     {
         "config.json",
+        "adapter_config.json",
         "generation_config.json",
         "tokenizer.json",
         "tokenizer_config.json",

@@ -68,6 +68,7 @@ def run_child(
     timeout_s: float | None,
     grace_s: float = 5,
     on_error_line: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> int:
     """Run `argv` to its end and return its exit code, negative where a signal ended it.
 
@@ -76,7 +77,7 @@ def run_child(
     seconds, KILL. That covers processes it left behind, an exception in a callback, KeyboardInterrupt,
     SIGTERM (in the main thread, where nobody handles it: SystemExit 143), and, at once and without grace, our
     own death by SIGKILL. ChildTimeoutError after `timeout_s` seconds. A command that cannot be started gives
-    127.
+    127. Within a second after `stop` is set, by another thread, the child is ended: -15.
     """
     with _terminate_as_exit():
         child = subprocess.Popen(
@@ -88,8 +89,9 @@ def run_child(
             start_new_session=True,
         )
         try:
-            _stream(child, on_line, on_error_line, argv, timeout_s)
-            return child.wait()
+            if _stream(child, on_line, on_error_line, argv, timeout_s, stop):
+                return child.wait()
+            return -signal.SIGTERM
         finally:
             end_tree(child, grace_s)
 
@@ -100,14 +102,17 @@ def _stream(
     on_error_line: Callable[[str], None] | None,
     argv: Sequence[str],
     timeout_s: float | None,
-) -> None:
-    """Hand on lines until both pipes are closed, which the supervisor sees to."""
+    stop: threading.Event | None,
+) -> bool:
+    """Hand on lines until both pipes are closed, which the supervisor sees to; False if told to stop."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         for pipe, callback in ((child.stdout, on_line), (child.stderr, on_error_line)):
             if pipe is not None and callback is not None:
                 selector.register(pipe, selectors.EVENT_READ, _Lines(callback))
         while selector.get_map():
+            if stop is not None and stop.is_set():
+                return False
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise ChildTimeoutError(
@@ -119,7 +124,7 @@ def _stream(
                 _kill_rest(child)
             ready = selector.select(0 if ended else 1.0 if left is None else min(left, 1.0))
             if ended and not ready:
-                return  # what still holds the pipe left the session of a killed supervisor
+                break  # what still holds the pipe left the session of a killed supervisor
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)
                 if data:
@@ -127,6 +132,7 @@ def _stream(
                 else:
                     key.data.finish()
                     selector.unregister(key.fileobj)
+    return True
 
 
 def end_tree(child: subprocess.Popen[bytes], grace_s: float) -> None:

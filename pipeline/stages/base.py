@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig
 from pipeline.engines import Engine, open_engine
+from pipeline.engines.adapters import AdapterEngine, rank_of
 from pipeline.engines.tokenizer import Tokenizer, load_tokenizer
 from pipeline.engines.weights import resolve_tokenizer
 from pipeline.identity import combine_digests, digest, rows_digest
@@ -31,10 +32,11 @@ VOLATILE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model on disk: where, and the hash of its content."""
+    """A model on disk: where, and the hash of its content. An adapter stands on its `base`."""
 
     path: Path
     content_hash: str
+    base: Model | None = None
 
 
 class EngineHolder:
@@ -49,24 +51,38 @@ class EngineHolder:
         self._key: tuple[str, ...] | None = None
 
     def get(self, config: ExperimentConfig, model: Model, progress: Progress) -> Engine:
-        """An engine for `model`; another one that was open is closed first."""
-        key = (model.content_hash, config.engine.model_dump_json(), str(config.prompts.chat))
-        if self._engine is None or self._key != key:
+        """An engine for `model`; another one that was open is closed first.
+
+        One that serves adapters stays open for as long as they stand on its base.
+        """
+        weights, adapter = (model, None) if model.base is None else (model.base, model.path)
+        rank = config.train.adapter_rank if adapter is None else rank_of(adapter)
+        key = (weights.content_hash, config.engine.model_dump_json(), str(config.prompts.chat), str(rank))
+        if self._key == key and isinstance(self._engine, AdapterEngine):
+            self._engine.use_adapter(adapter, model.content_hash)
+        elif self._engine is None or self._key != key or self._engine.model_hash != model.content_hash:
             self.close()
             started = time.monotonic()
             self._engine = open_engine(
                 config.engine,
-                model.path,
+                weights.path,
                 model_hash=model.content_hash,
                 chat=config.prompts.chat,
                 progress=progress,
+                adapter=adapter,
+                adapter_rank=rank,
             )
             self._key = key
             self.loads.append(time.monotonic() - started)
         return self._engine
 
+    def rest(self) -> None:
+        """Free the GPU for a training; an engine that serves adapters keeps the base's weights."""
+        if not (isinstance(self._engine, AdapterEngine) and self._engine.rest()):
+            self.close()
+
     def close(self) -> None:
-        """Free the engine's memory (before training on the same GPU, and at the end)."""
+        """Free the engine's memory."""
         if self._engine is not None:
             self._engine.close()
         self._engine = self._key = None

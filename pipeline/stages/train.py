@@ -39,7 +39,7 @@ def run(ctx: StageContext) -> StageResult:
         return result(
             ctx, output, "no training rows: nothing was kept, so nothing is trained", rows_in=0, rows_out=0
         )
-    ctx.engines.close()
+    ctx.engines.rest()
     trained, variants = _train(ctx, start, training_set)
     output.write("checkpoints", [_checkpoint(ctx, start, training_set, trained)])
     if training_set.rejections:

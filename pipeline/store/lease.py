@@ -29,11 +29,15 @@ Transaction = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A held lease; `scope` is empty for the whole experiment, else a part (`round-2/generate/1-of-4`)."""
+    """A held lease; `scope` is empty for the whole experiment, else a part (`round-2/generate/1-of-4`).
+
+    `within` is the holder of a lease on the whole, which gave this part of its work away.
+    """
 
     experiment: str
     scope: str
     what: str
+    within: str | None = None
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -111,9 +115,14 @@ def _take(connection: duckdb.DuckDBPyConnection, lease: Lease, ttl_s: float) -> 
 
 def _others(connection: duckdb.DuckDBPyConnection, lease: Lease) -> list[dict[str, Any]]:
     cursor = connection.execute(
-        "SELECT * FROM leases WHERE experiment = $experiment AND holder <> $holder "
+        "SELECT * FROM leases WHERE experiment = $experiment AND holder <> $holder AND holder <> $within "
         "AND (scope = $scope OR scope = '' OR $scope = '') ORDER BY acquired_at",
-        {"experiment": lease.experiment, "holder": lease.holder, "scope": lease.scope},
+        {
+            "experiment": lease.experiment,
+            "holder": lease.holder,
+            "within": lease.within or lease.holder,
+            "scope": lease.scope,
+        },
     )
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

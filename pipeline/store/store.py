@@ -254,13 +254,20 @@ class Store:
 
     @contextmanager
     def lease(
-        self, experiment: str, what: str, *, scope: str = "", ttl_s: float = lease.LEASE_TTL_S
+        self,
+        experiment: str,
+        what: str,
+        *,
+        scope: str = "",
+        within: str | None = None,
+        ttl_s: float = lease.LEASE_TTL_S,
     ) -> Iterator[Lease]:
         """Hold the experiment (or, with `scope`, a part of it) while the block runs.
 
-        Raises LeaseHeldError naming host, process, since when and what, if a living holder has it.
+        `within` names the holder of the whole who gave us this part. Raises LeaseHeldError naming host,
+        process, since when and what, if another living holder has it.
         """
-        with lease.hold(self.transaction, Lease(experiment, scope, what), ttl_s) as held:
+        with lease.hold(self.transaction, Lease(experiment, scope, what, within), ttl_s) as held:
             self._leases.append(held)
             try:
                 yield held

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.engines.adapters import ADAPTER_WEIGHTS, is_adapter
 from pipeline.engines.weights import content_names, hash_model
 from pipeline.errors import NotReadyError, StarError
 from pipeline.paths import sync, write_atomically
@@ -45,6 +46,8 @@ def require_checkpoint(path: Path) -> Path:
 
 def _weights_of(path: Path, present: set[str]) -> set[str]:
     """Names of the weight files that must be there: those the index lists, or the single file."""
+    if is_adapter(path):
+        return {ADAPTER_WEIGHTS}
     indices = [name for name in present if name.endswith(".safetensors.index.json")]
     if not indices:
         return {"model.safetensors"} if not any(n.endswith(".safetensors") for n in present) else set()

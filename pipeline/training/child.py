@@ -14,18 +14,23 @@ from typing import NoReturn
 from pipeline.errors import StarError
 from pipeline.process import spare_imports
 from pipeline.training.events import leave, take_over_output
+from pipeline.training.processes import check_devices, said_by_main
 from pipeline.training.spec import TrainSpec
 
 
 def main(spec_path: str, folder: str, states: str) -> NoReturn:
-    """Train as the spec says; the exit code is 0 or that of the error, which is also said as an event."""
+    """Train as the spec says; the exit code is 0 or that of the error, which is also said as an event.
+
+    One of several processes where `accelerate launch` started them.
+    """
     spare_imports()
-    say = take_over_output()
+    say = said_by_main(take_over_output())
     spec = TrainSpec.from_json(Path(spec_path).read_text(encoding="utf-8"))
     try:
         from pipeline.training.fine_tune import fine_tune, import_libraries
 
         import_libraries()
+        check_devices(spec.config)
         say("done", **fine_tune(spec, Path(folder), Path(states), say))
     except StarError as error:
         say("error", message=str(error), exit_code=error.exit_code)

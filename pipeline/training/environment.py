@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def child_environment(threads: int) -> dict[str, str]:
-    """The child's environment: ours, offline, quiet, with as many threads as asked for, on one GPU."""
+def child_environment(threads: int, gpus: int = 1) -> dict[str, str]:
+    """The child's environment: ours, offline, quiet, with as many threads and GPUs as asked for."""
     package_root = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -21,6 +21,8 @@ def child_environment(threads: int) -> dict[str, str]:
         "HF_DATASETS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # Without a launcher the trainer would refuse to run on several devices at once.
-        "CUDA_VISIBLE_DEVICES": "0" if visible is None else visible.split(",")[0],
+        # A trainer that sees more devices than it was started for refuses to run.
+        "CUDA_VISIBLE_DEVICES": ",".join(
+            map(str, range(gpus)) if visible is None else visible.split(",")[:gpus]
+        ),
     }

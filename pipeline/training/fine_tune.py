@@ -13,17 +13,20 @@ from typing import Any
 
 from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DataError, DivergedError, StarError
+from pipeline.training.adapters import save_adapter
 from pipeline.training.checkpoints import copy_companions
 from pipeline.training.events import Say
 from pipeline.training.kernels import flash_attention
 from pipeline.training.plan import (
     StepPlan,
     micro_batch,
+    passes_per_step,
     planned_steps,
     rate_schedule,
     row_order,
     warmup_steps,
 )
+from pipeline.training.processes import whole_model
 from pipeline.training.rows import PadRight, read_rows
 from pipeline.training.spec import TrainSpec
 from pipeline.training.states import newest_intact, step_of
@@ -71,6 +74,7 @@ def fine_tune(spec: TrainSpec, folder: Path, states: Path, say: Say) -> dict[str
     except torch.OutOfMemoryError as error:
         raise StarError(_out_of_memory(spec.config, watch.step)) from error
     _save(trainer, spec, folder)
+    trainer.accelerator.wait_for_everyone()
     return {
         "steps": watch.step,
         "epochs": watch.step * spec.config.batch_size / rows.num_rows,
@@ -117,7 +121,12 @@ def _state_to_go_on_from(states: Path, watch: Watch, say: Say) -> Path | None:
 
 
 def _keep_states(trainer: Any, spec: TrainSpec, watch: Watch, say: Say) -> None:
-    """Have states saved; with held-out rows, have them measured, and stop when they no longer improve."""
+    """Have states saved; with held-out rows, have them measured, and stop when they no longer improve.
+
+    Of several processes none saves: each would decide by its own clock when, and wait for the others.
+    """
+    if spec.config.launched:
+        return
     from transformers import EarlyStoppingCallback
 
     from pipeline.training.callbacks import HeldOutLoss, StateKeeper
@@ -151,7 +160,7 @@ def _trainer(
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             loss = super().training_step(*args, **kwargs)
-            self.watch.forward(float(loss))
+            self.watch.forward(float(self.accelerator.reduce(loss, reduction="mean")))
             return loss
 
         def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
@@ -200,12 +209,11 @@ def _arguments(spec: TrainSpec, plan: StepPlan, states: Path) -> Any:
     from trl.trainer.sft_config import SFTConfig
 
     config = spec.config
-    micro = micro_batch(config)
     return SFTConfig(
         output_dir=str(states),
         max_steps=plan.steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.batch_size // micro,
+        per_device_train_batch_size=micro_batch(config),
+        gradient_accumulation_steps=passes_per_step(config),
         learning_rate=config.learning_rate,
         lr_scheduler_type=rate_schedule(config),
         warmup_steps=warmup_steps(config, plan.steps),
@@ -276,6 +284,16 @@ def _load(spec: TrainSpec) -> Any:
     )
 
 
+def _start_model(spec: TrainSpec) -> Any:
+    """The model as it was before the first step, with its adapters, to take the trained weights."""
+    model, lora = _load(spec), _lora(spec.config)
+    if lora is None:
+        return model
+    from peft import get_peft_model
+
+    return get_peft_model(model, lora)
+
+
 def _lora(config: TrainConfig) -> Any:
     if config.lora is None:
         return None
@@ -306,19 +324,29 @@ def _check_ids(rows: Any, model: Any) -> None:
 
 
 def _save(trainer: Any, spec: TrainSpec, folder: Path) -> None:
-    """Merged weights in the start model's own precision, with its config and tokenizer unchanged."""
+    """Merged weights in the start model's own precision, with its config and tokenizer unchanged.
+
+    Or the adapter alone, with config and tokenizer of the start model beside it. Of several processes one
+    writes.
+    """
     import torch
 
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if spec.config.lora is not None:
+    model = whole_model(trainer, spec.config, lambda: _start_model(spec))
+    if model is None:
+        return
+    alone = spec.config.adapter_rank is not None
+    if spec.config.lora is not None and not alone:
         model = model.float().merge_and_unload()
     if not all(torch.isfinite(weight).all() for weight in model.parameters()):
         raise DivergedError(
             f"after {trainer.state.global_step} steps some weights are not finite; lower train.learning_rate "
             f"(now {spec.config.learning_rate:g}) or set train.precision to float32"
         )
-    model.to(_stored_dtype(spec.start_path))
-    model.save_pretrained(folder)
+    if alone:
+        save_adapter(model, folder, base_model=spec.lineage.get("base_model"))
+    else:
+        model.to(_stored_dtype(spec.start_path))
+        model.save_pretrained(folder)
     copy_companions(spec.start_path, folder)
 
 

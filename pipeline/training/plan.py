@@ -70,9 +70,15 @@ def rate_schedule(config: TrainConfig) -> str:
 
 
 def micro_batch(config: TrainConfig) -> int:
-    """Rows per forward pass: the largest divisor of `batch_size` that `micro_batch_size` allows."""
-    limit = min(config.micro_batch_size or config.batch_size, config.batch_size)
-    return next(size for size in range(limit, 0, -1) if config.batch_size % size == 0)
+    """Rows per forward pass of a process: the largest divisor of its rows that `micro_batch_size` allows."""
+    rows = config.batch_size // config.processes
+    limit = min(config.micro_batch_size or rows, rows)
+    return next(size for size in range(limit, 0, -1) if rows % size == 0)
+
+
+def passes_per_step(config: TrainConfig) -> int:
+    """Forward passes of a process before each optimizer step."""
+    return config.batch_size // config.processes // micro_batch(config)
 
 
 def row_order(

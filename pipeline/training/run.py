@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.training import checkpoints
 from pipeline.training.environment import child_environment
 from pipeline.training.kernels import require_kernels
 from pipeline.training.plan import micro_batch, planned_steps
+from pipeline.training.processes import training_command
 from pipeline.training.spec import TrainSpec
 
 
@@ -147,11 +147,11 @@ def _train_in_child(
     with progress.task(f"train round {spec.round}", steps, "steps") as task:
         relay = _Relay(task, progress)
         code = run_child(
-            [sys.executable, "-m", "pipeline.training.child", str(spec_path), str(folder), str(states)],
+            training_command(spec.config, work, spec_path, folder, states),
             on_line=relay,
             on_error_line=said,
             env={
-                **child_environment(spec.config.threads),
+                **child_environment(spec.config.threads, spec.config.processes),
                 **(spec.tracking.environment() if spec.tracking else {}),
             },
             timeout_s=None,

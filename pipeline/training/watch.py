@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.config.experiment import TrainConfig
 from pipeline.errors import DivergedError
 from pipeline.training.events import Say
-from pipeline.training.plan import micro_batch
+from pipeline.training.plan import passes_per_step
 
 
 class Watch:
@@ -47,15 +47,15 @@ class Watch:
         return self.tokens - self._tokens_before
 
     def forward(self, loss: float) -> None:
-        """One forward and backward pass: its share of the step's mean loss per trained token.
+        """One forward and backward pass of every process: its share of the step's mean loss per token.
 
         Raises DivergedError as the module says.
         """
-        batch, micro = self._config.batch_size, micro_batch(self._config)
+        batch = self._config.batch_size
         self._micro_losses.append(loss)
         if not math.isfinite(loss):
             raise self._diverged(f"the training loss of step {self.step + 1} is {loss}")
-        if len(self._micro_losses) == batch // micro:
+        if len(self._micro_losses) == passes_per_step(self._config):
             self._losses.append(sum(self._micro_losses))
             self._micro_losses.clear()
             self.tokens += sum(self._lengths[(self.step - 1) * batch : self.step * batch])

@@ -154,6 +154,22 @@ def test_fine_tune_lora_is_merged_into_weights_that_load_plainly(spec_for: Spec,
     assert sorted(item.name for item in spec.output.iterdir()) == sorted(item.name for item in base.iterdir())
 
 
+def test_fine_tune_lora_without_a_merge_leaves_the_adapter_alone(spec_for: Spec, base: Path):
+    lora = LoraConfig(r=4, alpha=8, merge=False).model_dump()
+    spec = spec_for(steps=20, lora=lora, learning_rate=2e-2)
+    _, steps, _ = in_this_process(spec)
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    names = {item.name for item in spec.output.iterdir()}
+    assert names == {item.name for item in base.iterdir()} - {"model.safetensors"} | {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    merged = spec_for(
+        output="merged", steps=20, lora=LoraConfig(r=4, alpha=8).model_dump(), learning_rate=2e-2
+    )
+    assert spec.digest() != merged.digest()
+
+
 def test_fine_tune_bfloat16_base_stays_bfloat16_on_disk(spec_for: Spec, base: Path, tmp_path: Path):
     import torch
     from transformers import AutoModelForCausalLM
