@@ -106,6 +106,9 @@ def _fuse(site: AirflowSite, experiment: str, stages: Mapping[str, Any]) -> None
     _, second, *_ = WRITE.stages
     after = list(stages)[list(stages).index(WRITE.stages[-1]) + 1]
     write >> [stages[second], stages[after]]
+    # What only some configs ask for is skipped before its turn, so what follows must not wait for that alone.
+    in_any_config = [stage.name for stage in STAGES if stage.name in WRITE.stages and stage.only_if is None]
+    stages[in_any_config[-1]] >> stages[after]
 
 
 _OPTIONAL = (WRITE.name, *(s.name for s in STAGES if s.name in WRITE.stages or s.only_if is not None))

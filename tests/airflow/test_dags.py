@@ -76,7 +76,10 @@ def test_dags_are_wired_as_the_list_of_stages_says(drive: Driver) -> None:
             downstream = set(dag["tasks"][name]["downstream"])
             # prepare also gives the mapped stages their shards
             assert follower in downstream
-            assert name == "prepare" or downstream == {follower}
+            further = (
+                {"select"} if name == "verify_rationalized" else set()
+            )  # regenerate may be skipped early
+            assert name == "prepare" or downstream == {follower} | further
         for stage in STAGES:
             if stage.name in dag["tasks"]:
                 assert dag["tasks"][stage.name]["mapped"] == stage.sharded
