@@ -14,11 +14,13 @@ from typing import Any
 
 
 class Split(StrEnum):
-    """`dev` decides (stopping, best round, temperature); `eval` is only ever reported."""
+    """`dev` decides (stopping, best round, temperature); `eval` is only ever reported, and so is `further`:
+    problems of other tasks (`evaluate.further`), each with the name of its set as its source."""
 
     TRAIN = "train"
     DEV = "dev"
     EVAL = "eval"
+    FURTHER = "further"
 
 
 class Origin(StrEnum):
@@ -31,11 +33,13 @@ class Origin(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What an attempt is for: to train on, to measure greedily or with k samples, or to test a rationale."""
+    """What an attempt is for: to train on, to measure greedily, with k samples or (greedily) on a further
+    set, or to test a rationale."""
 
     TRAINING = "training"
     GREEDY = "greedy"
     SAMPLES = "samples"
+    FURTHER = "further"
     REGENERATION = "regeneration"
 
 

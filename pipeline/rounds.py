@@ -62,7 +62,7 @@ STAGES: tuple[Stage, ...] = (
         gpu=False,
         inputs=(),
         rounds="every",
-        config=("problems", "prompts", "model", "seed"),
+        config=("problems", "evaluate.further", "prompts", "model", "seed"),
         previous=("prepare", "train"),
     ),
     Stage(

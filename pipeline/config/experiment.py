@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
 from pipeline.config.engines import EngineConfig
 from pipeline.config.graders import GraderConfig
-from pipeline.config.problems import ProblemsConfig
+from pipeline.config.problems import FieldMap, ProblemsConfig, TaskSplit
 from pipeline.config.section import Section, option
 from pipeline.config.tiny_base import TinyBase
 from pipeline.errors import ConfigError
@@ -283,10 +283,38 @@ class PassAtK(Section):
     top_k: int = option(0, ge=0)
 
 
+class FurtherSet(Section):
+    """Problems of another task, with prompt and grader of their own."""
+
+    path: str = option()
+    """JSON Lines, relative to `problems.data_dir`."""
+    fields: FieldMap = option(default_factory=FieldMap)
+    """Field mapping, as that of a source."""
+    limit: int | None = option(None, ge=1)
+    """Problems that are read in, drawn by the experiment's seed; None: all."""
+    question: str | None = option(None)
+    """How a question is laid out. None: as `prompts.question`."""
+    choice: str | None = option(None)
+    """One line of `{choices}`. None: as `prompts.choice`."""
+    few_shot: tuple[ExemplarConfig, ...] = option(())
+    """Exemplars before each question. None of them: zero-shot, whatever the experiment's own style."""
+    answer_line: str | None = option(None)
+    """None: as `prompts.answer_line`."""
+    stop: tuple[str, ...] | None = option(None)
+    """None: as `generate.stop`."""
+    max_tokens: int | None = option(None, ge=1)
+    """None: as `evaluate.max_tokens`, and where that is None as `generate.max_tokens`."""
+    grader: GraderConfig | None = option(None)
+    """None: as `verify.grader`."""
+
+
+SetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+
+
 class EvaluateConfig(Section):
     """Accuracy of every round on problems it never trains on; greedy, one prompt for every round."""
 
-    splits: tuple[Split, ...] = option((Split.DEV, Split.EVAL))
+    splits: tuple[TaskSplit, ...] = option((Split.DEV, Split.EVAL))
     """Splits measured, those without problems left out."""
     limit: int | None = option(None, ge=1)
     """Problems per split, drawn by seed; None: all."""
@@ -299,6 +327,10 @@ class EvaluateConfig(Section):
     """None: greedy only."""
     confidence: float = option(0.95, gt=0.5, lt=1)
     """Of the intervals (Wilson)."""
+    further: dict[SetName, FurtherSet] | None = option(None, later=True)
+    """Named sets of other tasks, measured greedily every round, round 0 included, to see what is forgotten
+    and what carries over. They are reported, as split `further:NAME` of `evaluations`, and decide nothing.
+    Train problems that repeat one of their questions are left out, as those that repeat an eval question."""
 
 
 class DecideConfig(Section):

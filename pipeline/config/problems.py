@@ -65,10 +65,14 @@ def _compile(pattern: str) -> None:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
 
 
+TaskSplit = Literal[Split.TRAIN, Split.DEV, Split.EVAL]
+"""The splits of the experiment's own task."""
+
+
 class RowSource(Section):
     """What sources that read rows share."""
 
-    split: Split = option(Split.TRAIN)
+    split: TaskSplit = option(Split.TRAIN)
     """The split its problems go to."""
     limit: int | None = option(None, ge=1)
     """Take only the first this many rows."""

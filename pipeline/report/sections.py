@@ -42,6 +42,20 @@ _GRADERS = Section(
 SECTIONS = (
     _GRADERS,
     Section(
+        "Further sets: what is forgotten, what carries over",
+        "further",
+        {
+            "set": ("further_set", ""),
+            **_ROUND,
+            "problems": ("problems", ",d"),
+            "accuracy": ("value", ".1%"),
+            "from": ("low", ".1%"),
+            "to": ("high", ".1%"),
+            "since round 0": ("change", "+.1%"),
+        },
+        "Other tasks, asked greedily with a prompt and a grader of their own. They decide nothing.",
+    ),
+    Section(
         "What was left out, and why",
         "rejections",
         {
@@ -142,6 +156,7 @@ def sections(data: ReportData) -> list[dict[str, Any]]:
     """Title, note, columns and cells of each table that has rows."""
     rows = {
         "verdicts": [{**row, "judge_tokens": row["judge_tokens"] or None} for row in data.verdicts],
+        "further": data.further,
         "rejections": data.rejections,
         "solved": data.solved,
         "diversity": data.diversity,

@@ -102,7 +102,7 @@ def arrived_problems(store: Store, experiment: str, config: ExperimentConfig, ro
     known = store.rows("known_problem_ids", experiment=experiment, round=round_)
     held_out = [
         problem_of(row)
-        for split in (Split.DEV, Split.EVAL)
+        for split in (Split.DEV, Split.EVAL, Split.FURTHER)
         for row in store.rows("problems_of_split", experiment=experiment, split=split)
     ]
     return new_problems(config, {row["problem_id"] for row in known}, held_out)
@@ -162,7 +162,7 @@ def _problem_row(problem: Problem, book: PromptBook, round_: int) -> dict[str, A
 
 def _sentence(loaded: ProblemSet) -> str:
     def parts() -> Iterator[str]:
-        for split in ("train", "dev", "eval"):
+        for split in Split:
             number = sum(1 for problem in loaded.problems if problem.split == split)
             if number:
                 yield f"{number:,} {split}"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from pipeline.config import ExperimentConfig
+from pipeline.config.graders import GraderConfig
 from pipeline.records import Origin, Sampling
 from pipeline.sampling import Ask, Job, Sampled, Sampler
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
@@ -51,11 +52,17 @@ def sample(
     *,
     model: Model | None = None,
     part: str = "",
+    grader: GraderConfig | None = None,
+    answer_line: str | None = None,
 ) -> Sampler:
-    """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart."""
+    """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart.
+
+    Answers are found as `grader` finds them, and texts end after the first `answer_line`: by default those of
+    the experiment.
+    """
     writer = model or ctx.model
     assert writer is not None, "the runner gives every writing stage its model"
-    grader, answer_line = ctx.config.verify.grader, ctx.config.prompts.answer_line
+    grader, answer_line = grader or ctx.config.verify.grader, answer_line or ctx.config.prompts.answer_line
     job = Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line)
     engine = ctx.engines.get(ctx.config, writer, ctx.progress)
     sampler = Sampler(job, engine, ctx.folder / part if part else ctx.folder, ctx.progress)

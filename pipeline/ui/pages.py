@@ -46,6 +46,7 @@ def rounds(request: Request, experiment: str) -> HTMLResponse:
         charts=charts,
         columns=ROUND_COLUMNS,
         rounds=[(row, round_cells(row)) for row in data.rounds],
+        further=data.further,
         yields=data.yields,
         rejections=data.rejections,
         costs=_costs(data.rounds),
