@@ -24,12 +24,13 @@ class Split(StrEnum):
 
 
 class Origin(StrEnum):
-    """How an attempt came about."""
+    """How an attempt came about; `replay` is a training row of general data, which nobody attempted."""
 
     GENERATED = "generated"
     RATIONALIZED = "rationalized"
     EVALUATED = "evaluated"
     IMPORTED = "imported"
+    REPLAY = "replay"
 
 
 class Purpose(StrEnum):

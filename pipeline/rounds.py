@@ -131,7 +131,7 @@ STAGES: tuple[Stage, ...] = (
             "verify_regenerated",
         ),
         previous=("select",),
-        config=("select", "prompts", "train.max_length", "seed"),
+        config=("select", "prompts", "train.max_length", "train.replay", "seed"),
         flags=True,
     ),
     Stage(

@@ -17,7 +17,7 @@ from pipeline.records import Problem, PromptStyle, Split
 from pipeline.stages.base import tokenizer_of
 from pipeline.stages.exemplars import exemplar_notes
 from pipeline.stages.further import further_prompts, style_of
-from pipeline.stages.select import token_row
+from pipeline.stages.tokens import token_row
 
 
 @dataclass(frozen=True, slots=True)

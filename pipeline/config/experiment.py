@@ -218,6 +218,18 @@ class LoraConfig(Section):
     target_modules: tuple[str, ...] | Literal["all-linear"] = option("all-linear")
 
 
+class ReplayConfig(Section):
+    """General data that is mixed into the training rows of every round, so that less of it is forgotten."""
+
+    path: str = option()
+    """JSON Lines, relative to `problems.data_dir`: `{prompt, completion}` with loss on the completion, or
+    `{text}` with loss on all of it. A plain prompt stands as it is, and its completion right behind; with
+    `prompts.chat` it becomes the user's turn."""
+    share: float = option(gt=0, lt=1)
+    """Of a round's training rows, drawn anew by seed each round; fewer where the file has no more. A row that
+    is longer than `max_length`, or repeats a dev, eval or further question, is passed over and counted."""
+
+
 class TrainConfig(Section):
     """Supervised fine-tuning on the selected rows, loss on the completion and its end token only."""
 
@@ -258,6 +270,8 @@ class TrainConfig(Section):
     gradient_checkpointing: bool = option(False, execution=True)
     lora: LoraConfig | None = option(None)
     """None trains all weights."""
+    replay: ReplayConfig | None = option(None, later=True)
+    """None: the experiment's own rows alone."""
     keep: Literal["best", "last", "all"] = option("all", execution=True)
     """Which checkpoints stay on disk after each round. `last`: the newest, which the next round is written
     with. `best`: the best by dev accuracy too (without dev problems there is none). `all`: every round's.

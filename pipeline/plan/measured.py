@@ -15,7 +15,7 @@ from pipeline.plan.pilot import Facts, Pilot
 from pipeline.records import FinishReason, Origin, Problem
 from pipeline.stages.base import problem_of, recorded_prompts
 from pipeline.stages.generate import draw
-from pipeline.stages.select import token_row
+from pipeline.stages.tokens import token_row
 
 Row = Mapping[str, Any]
 _ALL = "all problems"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import ExperimentConfig, stage_config
@@ -13,6 +14,7 @@ from pipeline.counted import counted
 from pipeline.errors import NotReadyError
 from pipeline.identity import digest, text_hash
 from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
+from pipeline.problems.replay import read_replay
 from pipeline.prompts import PromptBook
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
@@ -27,7 +29,7 @@ def run(ctx: StageContext) -> StageResult:
 def _first(ctx: StageContext) -> StageResult:
     base = ctx.need_base()
     loaded = load_problems(ctx.config)
-    for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars)]:
+    for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars), *_replay_notes(ctx.config)]:
         ctx.progress.note(note)
     output = Output(ctx)
     book = PromptBook(
@@ -58,6 +60,15 @@ def _try_hint(config: ExperimentConfig, loaded: ProblemSet, book: PromptBook) ->
     train = next((problem for problem in loaded.problems if problem.split == Split.TRAIN), None)
     if config.rationalize.enabled and train is not None:
         book.hinted(train, config.rationalize.few_shot)
+
+
+def _replay_notes(config: ExperimentConfig) -> list[str]:
+    """What the file of general data holds; a bad row is refused here, not after a round's generation."""
+    replay = config.train.replay
+    if replay is None:
+        return []
+    rows = read_replay(replay, Path(config.problems.data_dir or "."))
+    return [f"replay: {counted(len(rows), 'row')} in {replay.path}, {replay.share:.0%} of each training set"]
 
 
 def _later(ctx: StageContext) -> StageResult:

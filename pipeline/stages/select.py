@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.counted import counted
@@ -14,9 +14,19 @@ from pipeline.identity import digest, text_hash
 from pipeline.records import Attempt, FinishReason, Origin, Outcome, Rejection, RejectionReason
 from pipeline.selection import select
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
+from pipeline.stages.replay import replay_rows
+from pipeline.stages.tokens import token_row
 
-IGNORED_LABEL = -100
-"""A position without loss, as torch's cross entropy has it."""
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Training rows of this round's attempts, of earlier rounds' and of general data; what was passed over of
+    the latter, by reason."""
+
+    fresh: Sequence[Mapping[str, Any]]
+    reused: Sequence[Mapping[str, Any]]
+    replayed: Sequence[Mapping[str, Any]]
+    passed_over: Counter[str]
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -33,15 +43,17 @@ def run(ctx: StageContext) -> StageResult:
     rejections = list(selection.rejections)
     fresh = list(_rows(ctx, selection.kept, rejections))
     reused = list(_reused(ctx, fresh, rejections))
+    replayed, passed_over = replay_rows(ctx, len(fresh) + len(reused))
     rows = sorted(
-        fresh + reused,
+        fresh + reused + replayed,
         key=lambda row: (row["from_round"], row["problem_id"], row["origin"], row["sample"]),
     )
     training_set_digest = digest(sorted([row["problem_id"], row["input_ids"]] for row in rows))
     output = Output(ctx)
     output.write("training_rows", ({**row, "training_set_digest": training_set_digest} for row in rows))
     output.write("rejections", (asdict(rejection) for rejection in rejections))
-    return _result(ctx, output, len(attempts), fresh, reused, rejections)
+    made = Made(fresh, reused, replayed, passed_over)
+    return _result(ctx, output, len(attempts), made, rejections)
 
 
 def attempt_of(row: Mapping[str, Any]) -> Attempt:
@@ -106,13 +118,6 @@ def _rows(
         }
 
 
-def token_row(tokenizer: Tokenizer, prompt: str, completion: str) -> tuple[list[int], list[int]]:
-    """`input_ids` and `labels`: prompt and completion apart, one end token, no loss on the prompt."""
-    prompt_ids = tokenizer.encode_prompt(prompt)
-    completion_ids = [*tokenizer.encode_completion(completion), tokenizer.end_id]
-    return prompt_ids + completion_ids, [IGNORED_LABEL] * len(prompt_ids) + completion_ids
-
-
 def _unfit(
     attempt: Attempt, input_ids: Sequence[int], labels: Sequence[int], tokenizer: Tokenizer, max_length: int
 ) -> Rejection | None:
@@ -158,20 +163,28 @@ def _result(
     ctx: StageContext,
     output: Output,
     attempts: int,
-    fresh: Sequence[Mapping[str, Any]],
-    reused: Sequence[Mapping[str, Any]],
+    made: Made,
     rejections: Sequence[Rejection],
 ) -> StageResult:
-    rows = [*fresh, *reused]
+    rows = [*made.fresh, *made.reused, *made.replayed]
     origins = Counter(str(row["origin"]) for row in rows)
     reasons = Counter(str(rejection.reason) for rejection in rejections)
     left_out = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     text = (
-        f"{counted(attempts, 'attempt')}: {len(fresh):,} kept, {len(rejections):,} left out"
+        f"{counted(attempts, 'attempt')}: {len(made.fresh):,} kept, {len(rejections):,} left out"
         f"{f' ({left_out})' if left_out else ''}; {counted(len(rows), 'training row')}"
         f" ({', '.join(f'{number:,} {origin}' for origin, number in origins.most_common()) or 'none'}"
-        f"{f'; {len(reused):,} from earlier rounds' if reused else ''})"
+        f"{f'; {len(made.reused):,} from earlier rounds' if made.reused else ''})"
     )
-    detail = {"reasons": dict(reasons), "origins": dict(origins), "fresh": len(fresh), "reused": len(reused)}
+    if made.passed_over:
+        passed = ", ".join(f"{number:,} {reason}" for reason, number in made.passed_over.most_common())
+        text += f"; replay rows passed over: {passed}"
+    detail = {
+        "reasons": dict(reasons),
+        "origins": dict(origins),
+        "fresh": len(made.fresh),
+        "reused": len(made.reused),
+        **({"replay_passed_over": dict(made.passed_over)} if made.passed_over else {}),
+    }
     tokens = sum(int(row["tokens"]) for row in rows)
     return result(ctx, output, text, rows_in=attempts, rows_out=len(rows), tokens=tokens, detail=detail)

@@ -1,7 +1,7 @@
 """The paper's n-digit addition: its scratchpad as in figure 3, its parsing, its splits."""
 
-from collections import Counter
 import random
+from collections import Counter
 
 import pytest
 
