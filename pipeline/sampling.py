@@ -67,6 +67,8 @@ class Job:
     sampling: Sampling
     grader: GraderConfig
     answer_line: str | None
+    own_graders: Mapping[str, GraderConfig] = field(default_factory=dict)
+    """By source, of those that have a grader of their own."""
 
 
 @dataclass(slots=True)
@@ -226,6 +228,7 @@ class Sampler:
     def _row(self, completion: Completion, position: int, ask: Ask) -> dict[str, Any]:
         job = self._job
         whole = ask.begun + completion.text
+        grader = job.own_graders.get(ask.problem.source, job.grader)
         text, finish = cut_text(whole, completion.finish_reason, job.sampling.stop, job.answer_line)
         return {
             "position": position,
@@ -241,7 +244,7 @@ class Sampler:
             "sample": ask.sample,
             "prompt_style": ask.prompt.style,
             "text": text,
-            "answer": extract_answer(job.grader, text, ask.problem.choices),
+            "answer": extract_answer(grader, text, ask.problem.choices),
             "hint": ask.prompt.hint,
             "finish_reason": finish,
             "prompt_tokens": completion.prompt_tokens,

@@ -13,6 +13,7 @@ from pipeline.paths import Home
 from pipeline.problems import ProblemSet, load_problems
 from pipeline.prompts import PromptBook
 from pipeline.prompts.book import ChatRenderer
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Problem, PromptStyle, Split
 from pipeline.stages.base import tokenizer_of
 from pipeline.stages.exemplars import exemplar_notes
@@ -64,7 +65,7 @@ def previews_of(config: ExperimentConfig, home: Home, count: int) -> Previews:
         tokenizer = None
         notes.append(f"texts only, no tokens: {error}")
     chat = tokenizer.render_chat if tokenizer is not None and config.prompts.chat else None
-    book = PromptBook(config.prompts, loaded.exemplars, loaded.hinted_exemplars, chat)
+    book = book_of(config, loaded.exemplars, loaded.hinted_exemplars, chat)
     items = [
         *_items(config, loaded, book, tokenizer, count),
         *_further(config, loaded, chat, tokenizer, count),

@@ -10,6 +10,7 @@ from pipeline.config.engines import EngineConfig
 from pipeline.config.graders import GraderConfig
 from pipeline.config.problems import FieldMap, ProblemsConfig, TaskSplit
 from pipeline.config.section import Section, option
+from pipeline.config.tasks import ExemplarConfig
 from pipeline.config.tiny_base import TinyBase
 from pipeline.errors import ConfigError
 from pipeline.records import PromptStyle, Split
@@ -31,16 +32,6 @@ class ModelConfig(Section):
         if (self.base == "tiny") != (self.tiny is not None):
             raise ValueError("model.base is 'tiny' exactly when model.tiny describes it")
         return self
-
-
-class ExemplarConfig(Section):
-    """One worked example."""
-
-    question: str = option()
-    rationale: str = option()
-    """The reasoning, its answer line last."""
-    answer: str = option()
-    choices: dict[str, str] = option(default_factory=dict)
 
 
 class PromptsConfig(Section):
@@ -396,6 +387,23 @@ class ExperimentConfig(Section):
                 "as text; set prompts.chat: false, or engine.endpoint.api: tokens"
             )
         self.check_rounds(self.rounds)
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_of_something(self) -> ExperimentConfig:
+        shares = {name: one.share for name, one in self.problems.sources.items() if one.share is not None}
+        if shares and self.generate.problems is None:
+            first = min(shares)
+            raise ConfigError(
+                f"problems.sources.{first}.share is {shares[first]}, but generate.problems is null, so every "
+                "round takes all problems; set generate.problems to how many a round draws"
+            )
+        if sum(shares.values()) > 1 + 1e-9:
+            raise ConfigError(
+                "the shares of problems.sources "
+                f"({', '.join(f'{name} {share}' for name, share in shares.items())}) "
+                f"sum to {sum(shares.values()):g}; expected at most 1"
+            )
         return self
 
     def check_rounds(self, rounds: int) -> None:

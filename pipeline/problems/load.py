@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.config.experiment import ExemplarConfig, ExperimentConfig
+from pipeline.config.experiment import ExperimentConfig
+from pipeline.config.of_source import own_exemplars
 from pipeline.config.problems import (
     ColumnAdditionSource,
     DatasetsSource,
@@ -26,6 +27,7 @@ from pipeline.problems import column_addition, digit_addition
 from pipeline.problems.bad_rows import BadRows
 from pipeline.problems.choices import shuffle_choices
 from pipeline.problems.decontamination import HeldOut, normal_question
+from pipeline.problems.exemplars import exemplar_of
 from pipeline.problems.further import read_further
 from pipeline.problems.imported import read_imported
 from pipeline.problems.mapping import RowMapper
@@ -172,11 +174,11 @@ def _take_out_exemplars(
     """Make exemplars of the config's; a train problem with the question of one leaves the pool."""
     given = config.prompts.few_shot
     hinted = given if config.prompts.hinted_few_shot is None else config.prompts.hinted_few_shot
-    result.exemplars = [_exemplar(one, f"prompts.few_shot[{at}]") for at, one in enumerate(given)]
+    result.exemplars = [exemplar_of(one, f"prompts.few_shot[{at}]") for at, one in enumerate(given)]
     result.hinted_exemplars = [
-        _exemplar(one, f"prompts.hinted_few_shot[{at}]") for at, one in enumerate(hinted)
+        exemplar_of(one, f"prompts.hinted_few_shot[{at}]") for at, one in enumerate(hinted)
     ]
-    questions = {normal_question(one.question) for one in (*given, *hinted)}
+    questions = {normal_question(one.question) for one in (*given, *hinted, *own_exemplars(config))}
     if not questions:
         return
     for problem in held_out:
@@ -193,16 +195,6 @@ def _take_out_exemplars(
             if normal_question(problem.question) in questions
         ]
     )
-
-
-def _exemplar(config: ExemplarConfig, where: str) -> Exemplar:
-    choices = dict(sorted((key.strip().lower(), text) for key, text in config.choices.items()))
-    answer = config.answer.strip().lower() if choices else config.answer
-    if choices and answer not in choices:
-        raise ConfigError(
-            f"{where}.answer is {config.answer!r}; expected one of its choices: {', '.join(choices)}"
-        )
-    return Exemplar(config.question, config.rationale.strip(), answer, choices)
 
 
 def _draw_exemplars(config: ExperimentConfig, pool: _TrainPool, result: ProblemSet) -> None:

@@ -32,6 +32,7 @@ class ReportData:
     accuracies: list[dict[str, Any]] = field(default_factory=list)
     further: list[dict[str, Any]] = field(default_factory=list)
     yields: list[dict[str, Any]] = field(default_factory=list)
+    by_source: list[dict[str, Any]] = field(default_factory=list)
     fates: list[dict[str, Any]] = field(default_factory=list)
     rejections: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
@@ -82,6 +83,7 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         accuracies=report("accuracy_by_round"),
         further=report("further_by_round"),
         yields=report("yield_by_round"),
+        by_source=report("yield_by_source"),
         fates=report("fates_by_round"),
         rejections=report("rejections"),
         verdicts=report("verdicts_by_round"),

@@ -56,6 +56,20 @@ SECTIONS = (
         "Other tasks, asked greedily with a prompt and a grader of their own. They decide nothing.",
     ),
     Section(
+        "By source of the problems",
+        "by_source",
+        {
+            **_ROUND,
+            "source": ("source", ""),
+            "problems": ("problems", ",d"),
+            "solved": ("problems_solved", ",d"),
+            "attempts": ("attempts", ",d"),
+            "correct": ("correct", ",d"),
+            "kept": ("kept", ",d"),
+            "of the kept": ("kept_share", ".1%"),
+        },
+    ),
+    Section(
         "What was left out, and why",
         "rejections",
         {
@@ -157,6 +171,7 @@ def sections(data: ReportData) -> list[dict[str, Any]]:
     rows = {
         "verdicts": [{**row, "judge_tokens": row["judge_tokens"] or None} for row in data.verdicts],
         "further": data.further,
+        "by_source": data.by_source if len({row["source"] for row in data.by_source}) > 1 else [],
         "rejections": data.rejections,
         "solved": data.solved,
         "diversity": data.diversity,

@@ -13,9 +13,10 @@ from typing import Any
 from pipeline.config import ExperimentConfig
 from pipeline.config.experiment import FurtherSet
 from pipeline.config.graders import GraderConfig
+from pipeline.problems.exemplars import exemplar_of
 from pipeline.prompts import PromptBook
 from pipeline.prompts.book import ChatRenderer
-from pipeline.records import Exemplar, Origin, Problem, PromptStyle, Purpose, Sampling, Split
+from pipeline.records import Origin, Problem, PromptStyle, Purpose, Sampling, Split
 from pipeline.sampling import Sampler, asks_for
 from pipeline.stages.base import StageContext, problem_of
 from pipeline.stages.grading import verdict_rows
@@ -59,7 +60,9 @@ def further_prompts(config: ExperimentConfig, further: FurtherSet, chat: ChatRen
     """The experiment's layout, with what the set has of its own; `chat` as for a PromptBook."""
     own = {"question": further.question, "choice": further.choice, "answer_line": further.answer_line}
     layout = config.prompts.model_copy(update={key: text for key, text in own.items() if text is not None})
-    exemplars = [Exemplar(one.question, one.rationale, one.answer, one.choices) for one in further.few_shot]
+    exemplars = [
+        exemplar_of(one, f"evaluate.further few_shot[{at}]") for at, one in enumerate(further.few_shot)
+    ]
     return PromptBook(layout, exemplars, (), chat)
 
 

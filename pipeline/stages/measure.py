@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.config.of_source import deciding_graders
 from pipeline.graders import grader_digest
+from pipeline.identity import combine_digests
 from pipeline.measures import Share, majority, mean_interval, pass_at_k, wilson
 from pipeline.records import FinishReason, Outcome, Purpose
 from pipeline.stages.base import Output, StageContext, StageResult, result
@@ -35,14 +37,14 @@ def run(ctx: StageContext) -> StageResult:
 
 
 def _joined(attempts: Sequence[Row], verdicts: Sequence[Row]) -> list[dict[str, Any]]:
-    return [
-        {**attempt, "outcome": verdict["outcome"], "parsed": verdict["answer"]}
-        for attempt, verdict in zip(attempts, verdicts, strict=True)
-    ]
+    by_id = {verdict["rationale_id"]: verdict for verdict in verdicts}
+    found = ((attempt, by_id[attempt["rationale_id"]]) for attempt in attempts)
+    return [{**one, "outcome": verdict["outcome"], "parsed": verdict["answer"]} for one, verdict in found]
 
 
 def _evaluations(ctx: StageContext, graded: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    digest = grader_digest(ctx.config.verify.grader)
+    digests = [grader_digest(grader) for grader in deciding_graders(ctx.config)]
+    digest = digests[0] if len(digests) == 1 else combine_digests(digests)
     confidence = ctx.config.evaluate.confidence
     yield from _greedy([row for row in graded if row["purpose"] == Purpose.GREEDY], digest, confidence)
     sampled = [row for row in graded if row["purpose"] == Purpose.SAMPLES]

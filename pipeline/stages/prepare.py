@@ -10,12 +10,14 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig, stage_config
 from pipeline.config.experiment import IDENTITY
+from pipeline.config.of_source import own_graders, own_prompts, shares
 from pipeline.counted import counted
 from pipeline.errors import NotReadyError
 from pipeline.identity import digest, text_hash
 from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
 from pipeline.problems.replay import read_replay
 from pipeline.prompts import PromptBook
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
 from pipeline.stages.exemplars import exemplar_notes
@@ -32,14 +34,16 @@ def _first(ctx: StageContext) -> StageResult:
     for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars), *_replay_notes(ctx.config)]:
         ctx.progress.note(note)
     output = Output(ctx)
-    book = PromptBook(
-        ctx.config.prompts,
+    book = book_of(
+        ctx.config,
         loaded.exemplars,
         loaded.hinted_exemplars,
         ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
     )
     _try_hint(ctx.config, loaded, book)
     output.write("problems", (_problem_row(problem, book, 0) for problem in loaded.problems))
+    if own_prompts(ctx.config) or own_graders(ctx.config) or shares(ctx.config):
+        output.add(stage_config(ctx.config, ("problems.sources",)))  # what later stages take from sources
     problems_digest = output.digest
     output.write("bad_problems", (asdict(bad) for bad in loaded.bad))
     output.write("rejections", (asdict(rejection) for rejection in loaded.rejections))
@@ -57,8 +61,8 @@ def _first(ctx: StageContext) -> StageResult:
 
 def _try_hint(config: ExperimentConfig, loaded: ProblemSet, book: PromptBook) -> None:
     """ConfigError now, not after a round's generation, where a hinted prompt would show no hint."""
-    train = next((problem for problem in loaded.problems if problem.split == Split.TRAIN), None)
-    if config.rationalize.enabled and train is not None:
+    first_of = {one.source: one for one in reversed(loaded.problems) if one.split == Split.TRAIN}
+    for train in first_of.values() if config.rationalize.enabled else ():
         book.hinted(train, config.rationalize.few_shot)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.config.of_source import deciding_graders, grader_of
 from pipeline.counted import counted
 from pipeline.engines.tokenizer import Tokenizer
 from pipeline.graders import grader_digest
@@ -36,7 +37,7 @@ def run(ctx: StageContext) -> StageResult:
             "attempts_to_select",
             experiment=ctx.experiment,
             round=ctx.round,
-            grader_digest=grader_digest(ctx.config.verify.grader),
+            grader_digests=[grader_digest(grader) for grader in deciding_graders(ctx.config)],
         )
     ]
     selection = select(attempts, ctx.config.select, seed=ctx.config.seed, round_=ctx.round)
@@ -92,9 +93,9 @@ def _rows(
         for row in ctx.store.stream("train_problems", experiment=ctx.experiment, round=ctx.round)
         if row["problem_id"] in wanted
     }
-    grader = grader_digest(ctx.config.verify.grader)
     for attempt in kept:
-        prompt = book.canonical(problems[attempt.problem_id]).text
+        problem = problems[attempt.problem_id]
+        prompt = book.canonical(problem).text
         completion = book.completion(attempt.text)
         input_ids, labels = token_row(tokenizer, prompt, completion)
         rejection = _unfit(attempt, input_ids, labels, tokenizer, ctx.config.train.max_length)
@@ -107,7 +108,7 @@ def _rows(
             "origin": attempt.origin,
             "from_round": attempt.round,
             "sample": attempt.sample,
-            "grader_digest": grader,
+            "grader_digest": grader_digest(grader_of(ctx.config, problem.source)),
             "prompt": prompt,
             "prompt_hash": text_hash(prompt),
             "completion": completion,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.config import ExperimentConfig
 from pipeline.config.graders import GraderConfig
+from pipeline.config.of_source import own_graders
 from pipeline.records import Origin, Sampling
 from pipeline.sampling import Ask, Job, Sampled, Sampler
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
@@ -58,12 +59,13 @@ def sample(
     """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart.
 
     Answers are found as `grader` finds them, and texts end after the first `answer_line`: by default those of
-    the experiment.
+    the experiment and its sources.
     """
     writer = model or ctx.model
     assert writer is not None, "the runner gives every writing stage its model"
+    own = own_graders(ctx.config) if grader is None else {}
     grader, answer_line = grader or ctx.config.verify.grader, answer_line or ctx.config.prompts.answer_line
-    job = Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line)
+    job = Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line, own)
     engine = ctx.engines.get(ctx.config, writer, ctx.progress)
     sampler = Sampler(job, engine, ctx.folder / part if part else ctx.folder, ctx.progress)
     sampler.run(asks, total)

@@ -7,6 +7,7 @@ select
     current_problems.answer,
     current_problems.choices,
     current_problems.difficulty,
+    current_problems.source,
     current_training_rows.origin,
     current_training_rows.round,
     current_training_rows.from_round,
