@@ -14,29 +14,33 @@ from typing import Any
 
 
 class Split(StrEnum):
-    """`dev` decides (stopping, best round, temperature); `eval` is only ever reported."""
+    """`dev` decides (stopping, best round, temperature); `eval` is only ever reported, and so is `further`:
+    problems of other tasks (`evaluate.further`), each with the name of its set as its source."""
 
     TRAIN = "train"
     DEV = "dev"
     EVAL = "eval"
+    FURTHER = "further"
 
 
 class Origin(StrEnum):
-    """How an attempt came about."""
+    """How an attempt came about; `replay` is a training row of general data, which nobody attempted."""
 
     GENERATED = "generated"
     RATIONALIZED = "rationalized"
     EVALUATED = "evaluated"
     IMPORTED = "imported"
+    REPLAY = "replay"
 
 
 class Purpose(StrEnum):
-    """What an attempt is for: to train on, to measure greedily or with k samples, to test a rationale, or to
-    choose a temperature."""
+    """What an attempt is for: to train on, to measure greedily, with k samples or (greedily) on a further
+    set, to test a rationale, or to choose a temperature."""
 
     TRAINING = "training"
     GREEDY = "greedy"
     SAMPLES = "samples"
+    FURTHER = "further"
     REGENERATION = "regeneration"
     TEMPERATURE = "temperature"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.graders import GraderConfig
+from pipeline.config.of_source import deciding_graders
 from pipeline.counted import counted
 from pipeline.errors import ConfigError, NotReadyError
 from pipeline.graders import grader_digest
@@ -65,7 +66,7 @@ def regrade(session: Session, grader: GraderConfig, round_: int | None = None) -
     Doing it again replaces the verdicts of the same grader.
     """
     decisive = session.config.verify.grader
-    if grader_digest(grader) == grader_digest(decisive):
+    if grader_digest(grader) in {grader_digest(each) for each in deciding_graders(session.config)}:
         raise ConfigError(
             f"the grader of experiment {session.experiment} and the one given are the same (digest "
             f"{grader_digest(grader)[:12]}): every verdict would be as it is; change the grader file"

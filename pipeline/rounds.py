@@ -84,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
         gpu=False,
         inputs=(),
         rounds="every",
-        config=("problems", "prompts", "model", "seed"),
+        config=("problems", "evaluate.further", "prompts", "model", "seed"),
         previous=("prepare", "train"),
     ),
     Stage(
@@ -171,7 +171,7 @@ STAGES: tuple[Stage, ...] = (
             "verify_regenerated",
         ),
         previous=("select",),
-        config=("select", "prompts", "train.max_length", "seed"),
+        config=("select", "prompts", "train.max_length", "train.replay", "seed"),
         flags=True,
     ),
     Stage(

@@ -68,6 +68,8 @@ class Job:
     sampling: Sampling
     grader: GraderConfig
     answer_line: str | None
+    own_graders: Mapping[str, GraderConfig] = field(default_factory=dict)
+    """By source, of those that have a grader of their own."""
 
     def request(self, ask: Ask, engine: Engine) -> Request:
         """What the engine is asked; the request's id is that of the attempt."""
@@ -94,6 +96,7 @@ class Job:
     def row(self, completion: Completion, position: int, ask: Ask, engine: Engine) -> dict[str, Any]:
         """A row of a part file; `position` is the ask's place among all of the job."""
         whole = ask.begun + completion.text
+        grader = self.own_graders.get(ask.problem.source, self.grader)
         text, finish = cut_text(whole, completion.finish_reason, self.sampling.stop, self.answer_line)
         return {
             "position": position,
@@ -109,7 +112,7 @@ class Job:
             "sample": ask.sample,
             "prompt_style": ask.prompt.style,
             "text": text,
-            "answer": extract_answer(self.grader, text, ask.problem.choices),
+            "answer": extract_answer(grader, text, ask.problem.choices),
             "hint": ask.prompt.hint,
             "finish_reason": finish,
             "prompt_tokens": completion.prompt_tokens,

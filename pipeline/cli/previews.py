@@ -12,10 +12,13 @@ from pipeline.errors import ModelLoadError, NotReadyError
 from pipeline.paths import Home
 from pipeline.problems import ProblemSet, load_problems
 from pipeline.prompts import PromptBook
+from pipeline.prompts.book import ChatRenderer
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Problem, PromptStyle, Split
 from pipeline.stages.base import tokenizer_of
 from pipeline.stages.exemplars import exemplar_notes
-from pipeline.stages.select import token_row
+from pipeline.stages.further import further_prompts, style_of
+from pipeline.stages.tokens import token_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Previews:
 
 
 def previews_of(config: ExperimentConfig, home: Home, count: int) -> Previews:
-    """The prompts of the first `count` train problems and as many held-out ones.
+    """The prompts of the first `count` train problems and as many held-out ones, and of each further set.
 
     NotReadyError where there is no train problem; ModelLoadError where a chat template is needed and the
     tokenizer cannot be had. Without one, plain prompts are shown as text.
@@ -62,8 +65,11 @@ def previews_of(config: ExperimentConfig, home: Home, count: int) -> Previews:
         tokenizer = None
         notes.append(f"texts only, no tokens: {error}")
     chat = tokenizer.render_chat if tokenizer is not None and config.prompts.chat else None
-    book = PromptBook(config.prompts, loaded.exemplars, loaded.hinted_exemplars, chat)
-    items = list(_items(config, loaded, book, tokenizer, count))
+    book = book_of(config, loaded.exemplars, loaded.hinted_exemplars, chat)
+    items = [
+        *_items(config, loaded, book, tokenizer, count),
+        *_further(config, loaded, chat, tokenizer, count),
+    ]
     return Previews(items, _sampling(config, tokenizer), notes)
 
 
@@ -89,6 +95,21 @@ def _items(
     for problem in held_out:
         made = book.evaluation(problem, PromptStyle(config.evaluate.style))
         yield _prompt("evaluation", problem, made.text, made.style, None, tokenizer)
+
+
+def _further(
+    config: ExperimentConfig,
+    loaded: ProblemSet,
+    chat: ChatRenderer | None,
+    tokenizer: Tokenizer | None,
+    count: int,
+) -> Iterator[Preview]:
+    for name, further in (config.evaluate.further or {}).items():
+        book = further_prompts(config, further, chat)
+        of_set = [one for one in loaded.problems if one.split == Split.FURTHER and one.source == name]
+        for problem in of_set[:count]:
+            made = book.evaluation(problem, style_of(further))
+            yield _prompt(f"further {name}", problem, made.text, made.style, None, tokenizer)
 
 
 def _prompt(

@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.commands import add
 from pipeline.cli.context import home_of, known_experiment
 from pipeline.cli.terminal import clean, print_json, print_table, say
-from pipeline.report.tables import ROUND_COLUMNS, round_cells
+from pipeline.report.tables import ROUND_COLUMNS, further_table, round_cells
 from pipeline.stage_states import stage_states, was_interrupted
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
     from pipeline.pace import expected_end
 
     rounds = store.rows("rounds_summary", experiment=experiment)
+    further = store.rows("reports/further_by_round", experiment=experiment)
     runs = store.rows("last_runs_of_stages", experiment=experiment)
     leases = holders(store, experiment)
     started = [run["round"] for run in runs]
@@ -151,6 +152,7 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
             {
                 "experiment": experiment,
                 "rounds": rounds,
+                "further": further,
                 "round": shown,
                 "stages": stages,
                 "expected_end": end,
@@ -162,6 +164,9 @@ def _one(store: Store, experiment: str, round_: int | None, as_json: bool) -> No
     right = frozenset(ROUND_COLUMNS)
     print_table(ROUND_COLUMNS, [round_cells(row) for row in rounds], title=experiment, right=right)
     print()
+    if further:
+        print_table(*further_table(further), title="further sets")
+        print()
     _print_stages(stages, shown)
     if any(stage["state"] == "stale" for stage in stages):
         say(

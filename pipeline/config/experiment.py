@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from pipeline.config.engines import EngineConfig
 from pipeline.config.graders import GraderConfig
-from pipeline.config.problems import ProblemsConfig
+from pipeline.config.problems import FieldMap, ProblemsConfig, TaskSplit
 from pipeline.config.section import Section, option
+from pipeline.config.tasks import ExemplarConfig
 from pipeline.config.tiny_base import TinyBase
 from pipeline.errors import ConfigError
 from pipeline.records import PromptStyle, Split
@@ -32,16 +33,6 @@ class ModelConfig(Section):
         if (self.base == "tiny") != (self.tiny is not None):
             raise ValueError("model.base is 'tiny' exactly when model.tiny describes it")
         return self
-
-
-class ExemplarConfig(Section):
-    """One worked example."""
-
-    question: str = option()
-    rationale: str = option()
-    """The reasoning, its answer line last."""
-    answer: str = option()
-    choices: dict[str, str] = option(default_factory=dict)
 
 
 class PromptsConfig(Section):
@@ -327,6 +318,18 @@ class TrainVariant(Section):
         return self
 
 
+class ReplayConfig(Section):
+    """General data that is mixed into the training rows of every round, so that less of it is forgotten."""
+
+    path: str = option()
+    """JSON Lines, relative to `problems.data_dir`: `{prompt, completion}` with loss on the completion, or
+    `{text}` with loss on all of it. A plain prompt stands as it is, and its completion right behind; with
+    `prompts.chat` it becomes the user's turn."""
+    share: float = option(gt=0, lt=1)
+    """Of a round's training rows, drawn anew by seed each round; fewer where the file has no more. A row that
+    is longer than `max_length`, or repeats a dev, eval or further question, is passed over and counted."""
+
+
 class TrainConfig(Section):
     """Supervised fine-tuning on the selected rows, loss on the completion and its end token only."""
 
@@ -401,6 +404,8 @@ class TrainConfig(Section):
     (`pip install liger-kernel`)."""
     lora: LoraConfig | None = option(None)
     """None trains all weights."""
+    replay: ReplayConfig | None = option(None, later=True)
+    """None: the experiment's own rows alone."""
     keep: Literal["best", "last", "all"] = option("all", execution=True)
     """Which checkpoints stay on disk after each round. `last`: the newest, which the next round is written
     with. `best`: the best by dev accuracy too (without dev problems there is none). `all`: every round's.
@@ -490,10 +495,38 @@ class PassAtK(Section):
     top_k: int = option(0, ge=0)
 
 
+class FurtherSet(Section):
+    """Problems of another task, with prompt and grader of their own."""
+
+    path: str = option()
+    """JSON Lines, relative to `problems.data_dir`."""
+    fields: FieldMap = option(default_factory=FieldMap)
+    """Field mapping, as that of a source."""
+    limit: int | None = option(None, ge=1)
+    """Problems that are read in, drawn by the experiment's seed; None: all."""
+    question: str | None = option(None)
+    """How a question is laid out. None: as `prompts.question`."""
+    choice: str | None = option(None)
+    """One line of `{choices}`. None: as `prompts.choice`."""
+    few_shot: tuple[ExemplarConfig, ...] = option(())
+    """Exemplars before each question. None of them: zero-shot, whatever the experiment's own style."""
+    answer_line: str | None = option(None)
+    """None: as `prompts.answer_line`."""
+    stop: tuple[str, ...] | None = option(None)
+    """None: as `generate.stop`."""
+    max_tokens: int | None = option(None, ge=1)
+    """None: as `evaluate.max_tokens`, and where that is None as `generate.max_tokens`."""
+    grader: GraderConfig | None = option(None)
+    """None: as `verify.grader`."""
+
+
+SetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+
+
 class EvaluateConfig(Section):
     """Accuracy of every round on problems it never trains on; greedy, one prompt for every round."""
 
-    splits: tuple[Split, ...] = option((Split.DEV, Split.EVAL))
+    splits: tuple[TaskSplit, ...] = option((Split.DEV, Split.EVAL))
     """Splits measured, those without problems left out."""
     limit: int | None = option(None, ge=1)
     """Problems per split, drawn by seed; None: all."""
@@ -506,6 +539,10 @@ class EvaluateConfig(Section):
     """None: greedy only."""
     confidence: float = option(0.95, gt=0.5, lt=1)
     """Of the intervals (Wilson)."""
+    further: dict[SetName, FurtherSet] | None = option(None, later=True)
+    """Named sets of other tasks, measured greedily every round, round 0 included, to see what is forgotten
+    and what carries over. They are reported, as split `further:NAME` of `evaluations`, and decide nothing.
+    Train problems that repeat one of their questions are left out, as those that repeat an eval question."""
 
 
 class DecideConfig(Section):
@@ -572,6 +609,39 @@ class ExperimentConfig(Section):
                 f"generate.adaptive.enough is {adaptive.enough}, but select.min_correct leaves out problems "
                 f"with fewer than {least} correct rationales: sampling would stop before any is kept; raise "
                 "generate.adaptive.enough"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_grader_decides_early(self) -> ExperimentConfig:
+        own = [name for name, source in self.problems.sources.items() if source.grader is not None]
+        early = {
+            "generate.adaptive": self.generate.adaptive,
+            "generate.temperatures": self.generate.temperatures,
+            "train.variants": self.train.variants,
+        }
+        for name, value in early.items():
+            if own and value:
+                raise ConfigError(
+                    f"{name} goes by verify.grader alone, but problems.sources.{own[0]}.grader decides for "
+                    f"that source; set {name} to null, or let verify.grader decide for all sources"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_of_something(self) -> ExperimentConfig:
+        shares = {name: one.share for name, one in self.problems.sources.items() if one.share is not None}
+        if shares and self.generate.problems is None:
+            first = min(shares)
+            raise ConfigError(
+                f"problems.sources.{first}.share is {shares[first]}, but generate.problems is null, so every "
+                "round takes all problems; set generate.problems to how many a round draws"
+            )
+        if sum(shares.values()) > 1 + 1e-9:
+            raise ConfigError(
+                "the shares of problems.sources "
+                f"({', '.join(f'{name} {share}' for name, share in shares.items())}) "
+                f"sum to {sum(shares.values()):g}; expected at most 1"
             )
         return self
 

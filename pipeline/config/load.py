@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +90,12 @@ def stage_config(config: BaseModel, keys: Iterable[str]) -> dict[str, Any]:
     """
     parts: dict[str, Any] = {}
     for key in keys:
-        value: Any = config
-        for name in key.split("."):
-            value = getattr(value, name)
-        parts[key] = deciding_content(value)
+        *sections, name = key.split(".")
+        section = config
+        for each in sections:
+            section = getattr(section, each)
+        if not _unset_since_later(section, name):
+            parts[key] = deciding_content(getattr(section, name))
     return parts
 
 
@@ -103,14 +106,18 @@ def deciding_content(value: Any) -> Any:
         return {
             name: deciding_content(getattr(value, name))
             for name in kind.model_fields
-            if not has_mark(kind, name, "execution")
-            and not (has_mark(kind, name, "later") and getattr(value, name) is None)
+            if not has_mark(kind, name, "execution") and not _unset_since_later(value, name)
         }
     if isinstance(value, Mapping):
         return {str(name): deciding_content(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [deciding_content(item) for item in value]
     return value
+
+
+def _unset_since_later(section: BaseModel, name: str) -> bool:
+    """Whether a field joined after digests were recorded, and is not used: they must not change by it."""
+    return has_mark(type(section), name, "later") and getattr(section, name) is None
 
 
 def _find(path: Path) -> Path:
@@ -202,6 +209,8 @@ def _explain(error: dict[str, Any], kind: type[BaseModel]) -> str:
     if error["type"] == "value_error" and isinstance(given, Mapping):
         return f"{key}: {error['ctx']['error']}"  # a rule over several fields names their values itself
     message = _PLAIN_WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    if error["type"] == "literal_error":  # members of an enum come as <Split.DEV: 'dev'>
+        message = "expected " + re.sub(r"<[\w.]+: ('[^']*')>", r"\1", error["ctx"]["expected"])
     return f"{key}: {message} (value {_shown(key, given)})"
 
 

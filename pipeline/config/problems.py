@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.section import Section, option
+from pipeline.config.tasks import Task
 from pipeline.records import Split
 
 
@@ -65,10 +66,14 @@ def _compile(pattern: str) -> None:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
 
 
-class RowSource(Section):
+TaskSplit = Literal[Split.TRAIN, Split.DEV, Split.EVAL]
+"""The splits of the experiment's own task."""
+
+
+class RowSource(Task):
     """What sources that read rows share."""
 
-    split: Split = option(Split.TRAIN)
+    split: TaskSplit = option(Split.TRAIN)
     """The split its problems go to."""
     limit: int | None = option(None, ge=1)
     """Take only the first this many rows."""
@@ -111,7 +116,7 @@ class DatasetsSource(RowSource):
     """Field mapping of `local_file` where its rows are laid out differently. None: as `fields`."""
 
 
-class ColumnAdditionSource(Section):
+class ColumnAdditionSource(Task):
     """Generated column-labelled addition, the demo's task: `a 4 +9 b 2 +5` is 49+... least column first.
 
     The space of questions is split by hash, so that no eval question is ever a train question. Where a size
@@ -131,7 +136,7 @@ class ColumnAdditionSource(Section):
     """Seed of the questions."""
 
 
-class DigitAdditionSource(Section):
+class DigitAdditionSource(Task):
     """Generated n-digit addition with the paper's scratchpad (section 4.1; Nye et al. 2021, arXiv
     2112.00114)."""
 

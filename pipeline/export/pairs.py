@@ -58,7 +58,7 @@ def _reason(attempted: bool, kept: Sequence[Row], wrong: Sequence[Row]) -> str:
 
 def _pair(chosen: Row, rejected: Row) -> dict[str, Any]:
     of_problem = {
-        name: chosen[name] for name in ("problem_id", "question", "answer", "choices", "difficulty")
+        name: chosen[name] for name in ("problem_id", "question", "answer", "choices", "difficulty", "source")
     }
     return {
         **of_problem,

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import ExperimentConfig
 from pipeline.engines.tokenizer import Tokenizer
 from pipeline.paths import Home
-from pipeline.prompts import PromptBook
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Message, Problem, Split
 from pipeline.stages.base import tokenizer_of
 
@@ -21,7 +21,7 @@ class Shaper:
     """Lays out rows as the experiment's own prompts do: `chat` as turns, else as one text."""
 
     def __init__(self, config: ExperimentConfig, home: Home, *, chat: bool) -> None:
-        self._book = PromptBook(config.prompts, (), (), _renderer(config, home))
+        self._book = book_of(config, (), (), _renderer(config, home))
         self._chat = chat
 
     def training(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -67,6 +67,7 @@ def _problem(row: Row) -> Problem:
         question=row["question"],
         answer=row["answer"],
         choices=row["choices"] or {},
+        source=row["source"] or "",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ExperimentConfig
+from pipeline.config.of_source import deciding_graders, shares
 from pipeline.engines.tokenizer import load_tokenizer
 from pipeline.graders import grader_digest
 from pipeline.plan.estimate import Sample
@@ -15,7 +16,7 @@ from pipeline.plan.pilot import Facts, Pilot
 from pipeline.records import FinishReason, Origin, Problem
 from pipeline.stages.base import problem_of, recorded_prompts
 from pipeline.stages.generate import draw
-from pipeline.stages.select import token_row
+from pipeline.stages.tokens import token_row
 
 Row = Mapping[str, Any]
 _ALL = "all problems"
@@ -113,12 +114,16 @@ def _imported(runs: Mapping[tuple[int, str], Row]) -> int:
 
 
 def _sample(config: ExperimentConfig, train: Mapping[str, Problem], rows: Sequence[Row]) -> Sample:
-    """Strata where the config balances difficulties: a larger draw has them in other proportions."""
-    chosen = draw(list(train.values()), config, 1)
-    if not config.generate.balanced:
-        return Sample((_ALL,) * len(rows), {_ALL: len(chosen)})
-    drawn = Counter(str(problem.difficulty) for problem in chosen)
-    return Sample(tuple(str(row["difficulty"]) for row in rows), drawn)
+    """Strata where the config balances difficulties or sources have shares: a larger draw has them in other
+    proportions."""
+    shared, balanced = shares(config), config.generate.balanced
+
+    def stratum(problem: Problem) -> str:
+        parts = [problem.source] if shared else []
+        return " ".join([*parts, str(problem.difficulty)] if balanced else parts) or _ALL
+
+    drawn = Counter(stratum(problem) for problem in draw(list(train.values()), config, 1))
+    return Sample(tuple(stratum(train[row["problem_id"]]) for row in rows), drawn)
 
 
 def _row_tokens(pilot: Pilot, train: Mapping[str, Problem], rows: Sequence[Row]) -> list[float | None]:
@@ -128,9 +133,9 @@ def _row_tokens(pilot: Pilot, train: Mapping[str, Problem], rows: Sequence[Row])
     chat = tokenizer.render_chat if config.prompts.chat else None
     book = recorded_prompts(pilot.store, pilot.experiment, config, chat)
     lengths: dict[str, list[int]] = {}
-    digest = grader_digest(config.verify.grader)
+    digests = [grader_digest(grader) for grader in deciding_graders(config)]
     for row in pilot.store.stream(
-        "attempts_to_select", experiment=pilot.experiment, round=1, grader_digest=digest
+        "attempts_to_select", experiment=pilot.experiment, round=1, grader_digests=digests
     ):
         if row["finish_reason"] == FinishReason.LENGTH or not row["text"].strip():
             continue

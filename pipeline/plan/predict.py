@@ -124,6 +124,13 @@ def _rate(measured: Measured, column: str, round_: int, solved: float) -> Estima
 
 
 def _training_rows(measured: Measured, round_: int, to_do: Sequence[Work]) -> Estimate:
+    """Rows of this round, of those it reuses, and of general data."""
+    own = _own_rows(measured, round_, to_do)
+    replay = measured.config.train.replay
+    return own if replay is None else own.times(1 / (1 - replay.share))
+
+
+def _own_rows(measured: Measured, round_: int, to_do: Sequence[Work]) -> Estimate:
     """Rows of this round and of those it reuses.
 
     A text that comes again word for word is left out. The high end has no such text; the low end keeps one

@@ -14,6 +14,7 @@ from statistics import NormalDist, mean
 
 from pipeline.plan.estimate import CONFIDENCE, NOTHING, Estimate, total
 from pipeline.plan.measured import Measured
+from pipeline.records import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,11 @@ def _evaluated(measured: Measured, round_: int) -> tuple[Estimate, Estimate]:
     z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     counts, tokens = [], []
     for row in measured.evaluated:
-        if round_ > 0 and row["prompt_style"] != config.evaluate.style:
+        further = row["purpose"] == Purpose.FURTHER  # whole in the pilot too, and in one style
+        if round_ > 0 and not further and row["prompt_style"] != config.evaluate.style:
             continue
-        wanted = min(measured.splits[row["split"]], config.evaluate.limit or measured.splits[row["split"]])
+        whole = row["problems"] if further else measured.splits[row["split"]]
+        wanted = whole if further else min(whole, config.evaluate.limit or whole)
         texts = wanted * row["attempts"] / row["problems"]
         half = z * row["spread_tokens"] / sqrt(row["attempts"])
         each = row["mean_tokens"]

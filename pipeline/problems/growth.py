@@ -27,7 +27,8 @@ class Growth:
 
 
 def new_problems(config: ExperimentConfig, known: Collection[str], held_out: Sequence[Problem]) -> Growth:
-    """What the files hold beyond the ids in `known`; `held_out` are the recorded dev and eval problems.
+    """What the files hold beyond the ids in `known`; `held_out` are the recorded problems of other
+    splits than train.
 
     Raises as `load_problems`, except where a file is gone: then nothing has arrived.
     """
@@ -42,7 +43,8 @@ def new_problems(config: ExperimentConfig, known: Collection[str], held_out: Seq
     # Nothing is drawn to dev or as exemplars again: the draws of round 0 stand.
     undrawn = {"dev_from_train": 0, "exemplars_from_train": 0}
     problems = config.problems.model_copy(update=undrawn)
-    loaded = load_problems(config.model_copy(update={"problems": problems}))
+    measured = config.evaluate.model_copy(update={"further": None})  # those of round 0 stay
+    loaded = load_problems(config.model_copy(update={"problems": problems, "evaluate": measured}))
     seen = set(known)
     arrived = [problem for problem in loaded.problems if problem.problem_id not in seen]
     rejected = [each for each in loaded.rejections if each.problem_id not in seen]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.config.experiment import ExemplarConfig, ExperimentConfig
+from pipeline.config.experiment import ExperimentConfig
+from pipeline.config.of_source import own_exemplars
 from pipeline.config.problems import (
     ColumnAdditionSource,
     DatasetsSource,
@@ -23,12 +24,15 @@ from pipeline.config.problems import (
 from pipeline.counted import counted
 from pipeline.errors import ConfigError, DataError
 from pipeline.problems import column_addition, digit_addition
-from pipeline.problems.bad_rows import BadRowError, BadRows
+from pipeline.problems.bad_rows import BadRows
 from pipeline.problems.choices import shuffle_choices
 from pipeline.problems.decontamination import HeldOut, normal_question
+from pipeline.problems.exemplars import exemplar_of
+from pipeline.problems.further import read_further
 from pipeline.problems.imported import read_imported
 from pipeline.problems.mapping import RowMapper
 from pipeline.problems.register import Register
+from pipeline.problems.rows import read_problems
 from pipeline.problems.sources import open_source
 from pipeline.problems.splits import as_exemplar, dev_from_train, exemplars_from_train
 from pipeline.records import BadProblem, Exemplar, Problem, Rejection, RejectionReason, Split
@@ -40,9 +44,9 @@ RowSources = JsonlSource | ParquetSource | DatasetsSource
 class ProblemSet:
     """All problems of an experiment and what became of the rows that are not among them.
 
-    `problems` holds train, dev and eval in this order, each in the order of its sources. `left_out` are the
-    train problems behind `rejections` (reason `exemplar` or `contaminated`). `imported` pairs a problem id
-    with the text of a rationale. `notes` are sentences whose counts add up.
+    `problems` holds train, dev, eval and further ones in this order, each in the order of its
+    sources. `left_out` are the train problems behind `rejections` (reason `exemplar` or `contaminated`).
+    `imported` pairs a problem id with the text of a rationale. `notes` are sentences whose counts add up.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -75,11 +79,15 @@ def load_problems(config: ExperimentConfig) -> ProblemSet:
     _take_out_exemplars(config, pool, splits[Split.DEV] + splits[Split.EVAL], result)
     compared = {name for name, source in settings.sources.items() if isinstance(source, RowSources)}
     pool.decontaminate(HeldOut(splits[Split.DEV] + splits[Split.EVAL], settings.decontaminate), compared)
+    further, notes = read_further(config, data_dir, bad)
+    result.notes += notes
+    # Generated sources keep clear of their own dev and eval questions, not of other people's sets.
+    pool.decontaminate(HeldOut(further, settings.decontaminate), set(settings.sources))
     _draw_exemplars(config, pool, result)
     drawn = dev_from_train(pool.problems, settings.dev_from_train, config.seed)
     moved = pool.move_to_dev(drawn)
     pool.decontaminate(HeldOut(moved, settings.decontaminate), compared)
-    result.problems = pool.problems + splits[Split.DEV] + moved + splits[Split.EVAL]
+    result.problems = pool.problems + splits[Split.DEV] + moved + splits[Split.EVAL] + further
     if not result.problems:
         raise DataError(
             "problems.sources hold no problem; see the rows refused, and the paths and limits of sources"
@@ -147,7 +155,9 @@ def _read_sources(config: ExperimentConfig, data_dir: Path, bad: BadRows, notes:
         elif isinstance(source, DigitAdditionSource):
             read[name] = digit_addition.generate(source, name)
         else:
-            read[name] = _read_rows(source, name, data_dir, register, bad)
+            opened = open_source(source, name, data_dir)
+            mapper = RowMapper(opened.fields, source.split, name, f"problems.sources.{name}")
+            read[name] = read_problems(opened, mapper, register, bad)
     for name in sources:
         notes += read[name][1]
     return [problem for name in sources for problem in read[name][0]]
@@ -158,50 +168,17 @@ def _reading_order(source: object) -> int:
     return order[source.split] if isinstance(source, RowSources) else len(order)
 
 
-def _read_rows(
-    source: RowSources, name: str, data_dir: Path, register: Register, bad: BadRows
-) -> tuple[list[Problem], list[str]]:
-    opened = open_source(source, name, data_dir)
-    mapper = RowMapper(opened.fields, source.split, name)
-    start, rows = len(bad.rows), 0
-    problems: list[Problem] = []
-    for row in opened.rows:
-        rows += 1
-        try:
-            if isinstance(row.content, BadRowError):
-                raise row.content
-            problem = mapper.problem(row.content)
-            place = f"{opened.label} line {row.line}"
-            repeated = register.accept(problem, place, given_id=opened.fields.problem_id is not None)
-        except BadRowError as error:
-            bad.refuse(opened.label, row.line, error)
-            continue
-        if repeated is not None:
-            bad.record(opened.label, row.line, "duplicate", repeated)
-        else:
-            problems.append(problem)
-    mapper.check_found(len(problems))
-    reasons = bad.counts(start)
-    why = (
-        f" ({', '.join(f'{count:,} {reason}' for reason, count in sorted(reasons.items()))})"
-        if reasons
-        else ""
-    )
-    read = f"{counted(rows, 'row')} read from {opened.label} (source {name})"
-    return problems, [f"{read}: {counted(len(problems), 'problem')}, {reasons.total():,} bad{why}"]
-
-
 def _take_out_exemplars(
     config: ExperimentConfig, pool: _TrainPool, held_out: Sequence[Problem], result: ProblemSet
 ) -> None:
     """Make exemplars of the config's; a train problem with the question of one leaves the pool."""
     given = config.prompts.few_shot
     hinted = given if config.prompts.hinted_few_shot is None else config.prompts.hinted_few_shot
-    result.exemplars = [_exemplar(one, f"prompts.few_shot[{at}]") for at, one in enumerate(given)]
+    result.exemplars = [exemplar_of(one, f"prompts.few_shot[{at}]") for at, one in enumerate(given)]
     result.hinted_exemplars = [
-        _exemplar(one, f"prompts.hinted_few_shot[{at}]") for at, one in enumerate(hinted)
+        exemplar_of(one, f"prompts.hinted_few_shot[{at}]") for at, one in enumerate(hinted)
     ]
-    questions = {normal_question(one.question) for one in (*given, *hinted)}
+    questions = {normal_question(one.question) for one in (*given, *hinted, *own_exemplars(config))}
     if not questions:
         return
     for problem in held_out:
@@ -218,16 +195,6 @@ def _take_out_exemplars(
             if normal_question(problem.question) in questions
         ]
     )
-
-
-def _exemplar(config: ExemplarConfig, where: str) -> Exemplar:
-    choices = dict(sorted((key.strip().lower(), text) for key, text in config.choices.items()))
-    answer = config.answer.strip().lower() if choices else config.answer
-    if choices and answer not in choices:
-        raise ConfigError(
-            f"{where}.answer is {config.answer!r}; expected one of its choices: {', '.join(choices)}"
-        )
-    return Exemplar(config.question, config.rationale.strip(), answer, choices)
 
 
 def _draw_exemplars(config: ExperimentConfig, pool: _TrainPool, result: ProblemSet) -> None:

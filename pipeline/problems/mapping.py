@@ -74,13 +74,13 @@ class FieldPath:
 class RowMapper:
     """Makes problems of the rows of one source."""
 
-    def __init__(self, fields: FieldMap, split: Split, source: str) -> None:
-        """`source` is the name in `problems.sources`."""
+    def __init__(self, fields: FieldMap, split: Split, source: str, key: str) -> None:
+        """`source` is the name that problems carry, `key` where the config has it (`problems.sources.x`)."""
         named = {name: getattr(fields, name) for name in FieldMap.model_fields if name != "solution_strip"}
         self._paths = {name: FieldPath(name, spec) for name, spec in named.items() if spec is not None}
         self._strip = re.compile(fields.solution_strip) if fields.solution_strip else None
         self._split = split
-        self._source = source
+        self.source, self._key = source, key
         self._never_found = {name for name in ("difficulty", "solution") if name in self._paths}
 
     def problem(self, row: Mapping[str, Any]) -> Problem:
@@ -97,7 +97,7 @@ class RowMapper:
             answer=answer,
             choices=choices,
             difficulty=self._optional("difficulty", row),
-            source=self._source,
+            source=self.source,
             solution=solution,
             meta=self._meta(row),
         )
@@ -108,7 +108,7 @@ class RowMapper:
         if rows and self._never_found:
             name = sorted(self._never_found)[0]
             raise ConfigError(
-                f"problems.sources.{self._source}.fields.{name} is {self._paths[name].path!r}, which is "
+                f"{self._key}.fields.{name} is {self._paths[name].path!r}, which is "
                 f"found in none of the source's {rows} rows; correct the path or its pattern, or remove it"
             )
 

@@ -39,9 +39,13 @@ def open_source(
 ) -> OpenedSource:
     """Open the source called `name`; paths are relative to `data_dir`. DataError where it cannot be read."""
     if isinstance(source, JsonlSource):
-        opened = OpenedSource(source.path, source.fields, read_jsonl(_existing(source.path, name, data_dir)))
+        opened = OpenedSource(
+            source.path,
+            source.fields,
+            read_jsonl(existing_file(source.path, f"problems.sources.{name}", data_dir)),
+        )
     elif isinstance(source, ParquetSource):
-        file = _existing(source.path, name, data_dir)
+        file = existing_file(source.path, f"problems.sources.{name}", data_dir)
         opened = OpenedSource(source.path, source.fields, _read_parquet(file))
     else:
         opened = _open_datasets(source, name, data_dir)
@@ -134,11 +138,12 @@ def _numbered(rows: Any) -> Iterator[SourceRow]:
     return (SourceRow(line, row) for line, row in enumerate(rows, start=1))
 
 
-def _existing(path: str, name: str, data_dir: Path) -> Path:
+def existing_file(path: str, key: str, data_dir: Path) -> Path:
+    """The file of the section `key`; DataError naming the section where there is none."""
     file = data_dir / path
     if not file.is_file():
         raise DataError(
-            f"problems.sources.{name}.path: no file {file}; expected one relative to problems.data_dir "
+            f"{key}.path: no file {file}; expected one relative to problems.data_dir "
             f"({data_dir}); correct the path, or give the folder with --set problems.data_dir=FOLDER"
         )
     return file

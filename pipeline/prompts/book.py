@@ -41,8 +41,10 @@ class PromptBook:
         exemplars: Sequence[Exemplar],
         hinted_exemplars: Sequence[Exemplar],
         chat: ChatRenderer | None,
+        books: Mapping[str, PromptBook] | None = None,
     ) -> None:
-        """`chat` renders messages and is given exactly when `config.chat`.
+        """`chat` renders messages and is given exactly when `config.chat`; `books` lay out the problems of
+        the sources they are named for in place of this one.
 
         Raises ConfigError for an unknown placeholder, a question template without `{question}`, an
         `answer_line` that is not a regular expression, or a renderer that does not fit `config.chat`.
@@ -63,6 +65,7 @@ class PromptBook:
         line = frozenset({"key", "text"})
         self._config = config
         self._chat = chat
+        self._books = books or {}
         self._question = Template(config.question, "prompts.question", asked)
         self._hinted_question = Template(config.hinted_question, "prompts.hinted_question", asked | {"hint"})
         self._choice = Template(config.choice, "prompts.choice", line)
@@ -81,17 +84,19 @@ class PromptBook:
 
     def canonical(self, problem: Problem) -> Prompt:
         """Zero-shot, without hint: what is trained on, and what `checks` compare training rows with."""
-        return Prompt(self._assemble(self._empty_block(), self._ask(problem)), PromptStyle.ZERO_SHOT)
+        book = self._of(problem)
+        return Prompt(book._assemble(book._empty_block(), book._ask(problem)), PromptStyle.ZERO_SHOT)
 
     def messages(self, problem: Problem) -> list[Message]:
         """What `canonical` renders, as turns: the system message where there is one, and the question as
         `prompts.question` lays it out. For a plain experiment too, which has no template to render them."""
-        return [*self._system(), Message("user", self._ask(problem))]
+        return [*self._system(), Message("user", self._of(problem)._ask(problem))]
 
     def generation(self, problem: Problem, few_shot: bool) -> Prompt:
         """What model n-1 writes from; without exemplars `few_shot` makes no difference."""
-        if few_shot and self._exemplars:
-            return Prompt(self._assemble(self._block, self._ask(problem)), PromptStyle.FEW_SHOT)
+        book = self._of(problem)
+        if few_shot and book._exemplars:
+            return Prompt(book._assemble(book._block, book._ask(problem)), PromptStyle.FEW_SHOT)
         return self.canonical(problem)
 
     def hinted(self, problem: Problem, few_shot: bool) -> Prompt:
@@ -99,6 +104,9 @@ class PromptBook:
 
         Raises ConfigError if the templates show no hint for such a problem.
         """
+        return self._of(problem)._with_hint(problem, few_shot)
+
+    def _with_hint(self, problem: Problem, few_shot: bool) -> Prompt:
         if few_shot and self._hinted_exemplars:
             if self._hinted_block is None:
                 self._hinted_block = self._render_block(self._hinted_exemplars, hinted=True)
@@ -121,7 +129,7 @@ class PromptBook:
         zero-shot."""
         if style is PromptStyle.ZERO_SHOT:
             return self.canonical(problem)
-        if style is PromptStyle.FEW_SHOT and self._exemplars:
+        if style is PromptStyle.FEW_SHOT and self._of(problem)._exemplars:
             return self.generation(problem, few_shot=True)
         if style is PromptStyle.FEW_SHOT:
             raise ConfigError(
@@ -139,6 +147,9 @@ class PromptBook:
     def rationale(self, completion: str) -> str:
         """The text in a completion: the inverse of `completion`."""
         return completion if self._chat else completion.removeprefix(self._config.completion_prefix)
+
+    def _of(self, problem: Problem) -> PromptBook:
+        return self._books.get(problem.source, self)
 
     def _ask(self, asked: Asked) -> str:
         lines = [self._choice.fill({"key": key, "text": text}) for key, text in asked.choices.items()]

@@ -10,6 +10,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.config.load import validate
 from pipeline.config.site import load_site
 from pipeline.paths import Home
+from pipeline.records import Split
 from pipeline.report.tables import held_out
 from pipeline.store import Store
 from pipeline.tiny_base import FactProbe, base_folder, read_facts
@@ -29,7 +30,9 @@ class ReportData:
     recorded: Row
     rounds: list[dict[str, Any]]
     accuracies: list[dict[str, Any]] = field(default_factory=list)
+    further: list[dict[str, Any]] = field(default_factory=list)
     yields: list[dict[str, Any]] = field(default_factory=list)
+    by_source: list[dict[str, Any]] = field(default_factory=list)
     fates: list[dict[str, Any]] = field(default_factory=list)
     rejections: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +61,7 @@ class ReportData:
     def styles(self) -> list[str]:
         """Prompt styles of the accuracies, the one of every round first."""
         main = str(self.config.evaluate.style)
-        others = {row["prompt_style"] for row in self.accuracies} - {main}
+        others = {row["prompt_style"] for row in self.accuracies if row["split"] in tuple(Split)} - {main}
         return [main, *sorted(others)]
 
 
@@ -78,7 +81,9 @@ def gather(store: Store, home: Home, experiment: str) -> ReportData:
         recorded=recorded,
         rounds=store.rows("rounds_summary", experiment=experiment),
         accuracies=report("accuracy_by_round"),
+        further=report("further_by_round"),
         yields=report("yield_by_round"),
+        by_source=report("yield_by_source"),
         fates=report("fates_by_round"),
         rejections=report("rejections"),
         verdicts=report("verdicts_by_round"),

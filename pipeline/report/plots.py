@@ -207,11 +207,13 @@ def origins(rounds: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
     places = [row["round"] for row in shown]
     reused = [row["reused_rows"] for row in shown]
     hinted = [row["rationalized_rows"] for row in shown]
-    rest = [row["training_rows"] - row["rationalized_rows"] for row in shown]
+    general = [row["replay_rows"] for row in shown]
+    rest = [row["training_rows"] - row["rationalized_rows"] - row["replay_rows"] for row in shown]
     bottom = [0.0] * len(shown)
     for name, counts, colour in (
         ("generated", rest, theme.line(0)),
         ("rationalized", hinted, theme.line(1)),
+        *([("replay", general, theme.line(2))] if any(general) else []),
     ):
         heights = [100 * count / row["training_rows"] for count, row in zip(counts, shown, strict=True)]
         bars = axes.bar(places, heights, 0.62, bottom=bottom, color=colour, label=name)

@@ -42,6 +42,34 @@ _GRADERS = Section(
 SECTIONS = (
     _GRADERS,
     Section(
+        "Further sets: what is forgotten, what carries over",
+        "further",
+        {
+            "set": ("further_set", ""),
+            **_ROUND,
+            "problems": ("problems", ",d"),
+            "accuracy": ("value", ".1%"),
+            "from": ("low", ".1%"),
+            "to": ("high", ".1%"),
+            "since round 0": ("change", "+.1%"),
+        },
+        "Other tasks, asked greedily with a prompt and a grader of their own. They decide nothing.",
+    ),
+    Section(
+        "By source of the problems",
+        "by_source",
+        {
+            **_ROUND,
+            "source": ("source", ""),
+            "problems": ("problems", ",d"),
+            "solved": ("problems_solved", ",d"),
+            "attempts": ("attempts", ",d"),
+            "correct": ("correct", ",d"),
+            "kept": ("kept", ",d"),
+            "of the kept": ("kept_share", ".1%"),
+        },
+    ),
+    Section(
         "What was left out, and why",
         "rejections",
         {
@@ -142,6 +170,8 @@ def sections(data: ReportData) -> list[dict[str, Any]]:
     """Title, note, columns and cells of each table that has rows."""
     rows = {
         "verdicts": [{**row, "judge_tokens": row["judge_tokens"] or None} for row in data.verdicts],
+        "further": data.further,
+        "by_source": data.by_source if len({row["source"] for row in data.by_source}) > 1 else [],
         "rejections": data.rejections,
         "solved": data.solved,
         "diversity": data.diversity,

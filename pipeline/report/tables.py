@@ -52,6 +52,18 @@ def round_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def further_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and cells of the report `further_by_round`: a row for each set, a column for each round."""
+    rounds = sorted({row["round"] for row in rows})
+    shares = {
+        (row["further_set"], row["round"]): f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+        for row in rows
+    }
+    sets = sorted({row["further_set"] for row in rows})
+    cells = [[name, *(shares.get((name, round_), "-") for round_ in rounds)] for name in sets]
+    return ["set", *(f"round {round_}" for round_ in rounds)], cells
+
+
 def round_sentence(row: Mapping[str, Any]) -> str:
     """A row of the query `rounds_summary` as one sentence: what was kept, the accuracy, what is next."""
     parts = [f"round {row['round']}"]

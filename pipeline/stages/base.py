@@ -18,6 +18,7 @@ from pipeline.paths import Home
 from pipeline.progress import Progress
 from pipeline.prompts import PromptBook
 from pipeline.prompts.book import ChatRenderer
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Exemplar, Problem, Split
 from pipeline.rounds import Stage
 from pipeline.store import RunSummary, StageKey, Store
@@ -147,8 +148,8 @@ def recorded_prompts(
 ) -> PromptBook:
     """The prompts of an experiment, with the exemplars that prepare recorded; `chat` renders a chat."""
     exemplars = store.rows("experiment", experiment=experiment)[0]["exemplars"]
-    return PromptBook(
-        config.prompts,
+    return book_of(
+        config,
         [Exemplar(**item) for item in exemplars["generation"]],
         [Exemplar(**item) for item in exemplars["hinted"]],
         chat,

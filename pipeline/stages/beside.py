@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
+from pipeline.config.of_source import own_graders
 from pipeline.engines import Engine
 from pipeline.graders import WINDOW, Grading, item_key, open_grading
 from pipeline.records import Completion, FinishReason, Outcome, Problem, Request, Verdict
@@ -64,9 +65,10 @@ class _Offered:
 def beside(ctx: StageContext, engine: Engine, tail: Tail | None) -> AbstractContextManager[Companion | None]:
     """The companion of a stage's sampling; none unless the stage is fused with those that follow.
 
-    A judge with a model of its own is left to its stage: it would share the memory of the engine's device.
+    A judge with a model of its own is left to its stage: it would share the memory of the engine's device. So
+    are sources with graders of their own.
     """
-    if not ctx.fused:
+    if not ctx.fused or own_graders(ctx.config):
         return nullcontext()
     config = ctx.config.verify
     ahead = Ahead(ctx)

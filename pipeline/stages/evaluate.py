@@ -1,4 +1,7 @@
-"""Model n answers dev and eval problems, greedily with one prompt for every round, or with k samples too."""
+"""Model n answers dev and eval problems, greedily with one prompt for every round, or with k samples too.
+
+Problems of further sets are asked in the same run of the engine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from pipeline.records import Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import Sampler, asks_for
 from pipeline.stages.base import StageContext, StageResult
+from pipeline.stages.further import ask_further, further_problems
 from pipeline.stages.measuring import problems_measured, sample_greedily
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
@@ -17,7 +21,10 @@ def run(ctx: StageContext) -> StageResult:
         return attempts_result(ctx, [], f"round {ctx.round} trained no model: nothing to evaluate")
     problems = [problem for index, problem in enumerate(_problems(ctx)) if ctx.in_shard(index)]
     samplers = list(_samplers(ctx, problems)) if problems else []
-    return attempts_result(ctx, samplers, f"{len(problems):,} dev and eval problems")
+    sets = further_problems(ctx)
+    samplers += ask_further(ctx, sets)
+    further = f" and {sum(map(len, sets.values())):,} of further sets" if sets else ""
+    return attempts_result(ctx, samplers, f"{len(problems):,} dev and eval problems{further}")
 
 
 def styles_of(ctx: StageContext) -> tuple[PromptStyle, ...]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.config import ExperimentConfig
-from pipeline.config.graders import ChoiceGrader, GraderBase, MathGrader, NumericGrader, StringCheckGrader
+from pipeline.config.graders import (
+    ChoiceGrader,
+    GraderBase,
+    GraderConfig,
+    MathGrader,
+    NumericGrader,
+    StringCheckGrader,
+)
+from pipeline.config.of_source import grader_of, own_graders, own_prompts
 from pipeline.graders import open_grading
+from pipeline.problems.exemplars import exemplar_of
 from pipeline.prompts.cutting import compile_answer_line
 from pipeline.records import Exemplar, GradeItem, Outcome
 
@@ -18,11 +27,18 @@ def exemplar_notes(config: ExperimentConfig, exemplars: Sequence[Exemplar]) -> l
 
     Only graders that read an answer off the text and need nothing else are asked: no judge, no program.
     """
-    return [*_not_correct(config, exemplars), *_without_answer_line(config, exemplars)]
+    notes = [*_not_correct(config.verify.grader, "verify.grader", exemplars)]
+    notes += _without_answer_line(config, exemplars)
+    for name, prompts in own_prompts(config).items():
+        where = f"problems.sources.{name}"
+        key = f"{where}.grader" if name in own_graders(config) else "verify.grader"
+        own = [exemplar_of(one, f"{where}.prompts.few_shot") for one in prompts.few_shot or ()]
+        notes += _not_correct(grader_of(config, name), key, own)
+        notes += _without_answer_line(config, own)
+    return notes
 
 
-def _not_correct(config: ExperimentConfig, exemplars: Sequence[Exemplar]) -> Iterator[str]:
-    grader = config.verify.grader
+def _not_correct(grader: GraderConfig, key: str, exemplars: Sequence[Exemplar]) -> Iterator[str]:
     if not isinstance(grader, MathGrader | NumericGrader | ChoiceGrader | StringCheckGrader):
         return
     if not exemplars or grader.gold != GraderBase.model_fields["gold"].default:
@@ -36,9 +52,9 @@ def _not_correct(config: ExperimentConfig, exemplars: Sequence[Exemplar]) -> Ite
             if verdict.outcome is not Outcome.CORRECT:
                 found = "no answer" if verdict.answer is None else repr(verdict.answer)
                 yield (
-                    f"{_named(one)} is {verdict.outcome.value} for verify.grader: it finds {found} in the "
+                    f"{_named(one)} is {verdict.outcome.value} for {key}: it finds {found} in the "
                     f"rationale where the answer is {one.answer!r}, and a model that writes like it will "
-                    "never be right; correct the exemplar, or verify.grader"
+                    f"never be right; correct the exemplar, or {key}"
                 )
 
 

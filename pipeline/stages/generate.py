@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.config import ExperimentConfig
+from pipeline.config.of_source import grader_of, shares
 from pipeline.counted import counted
 from pipeline.graders import extract_answer
 from pipeline.identity import norm_hash, rationale_id, seed_of, text_hash
@@ -18,6 +19,7 @@ from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import asks_for
 from pipeline.stages.base import StageContext, StageResult, problem_of
 from pipeline.stages.hinting import tail_of_generate
+from pipeline.stages.shares import parts_by_share
 from pipeline.stages.waves import sample_in_waves
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
@@ -71,11 +73,13 @@ def drawn(ctx: StageContext) -> Sequence[Problem]:
 
 def draw(problems: Sequence[Problem], config: ExperimentConfig, round_: int) -> Sequence[Problem]:
     """All of them, or as many as the config asks for, drawn by seed; a larger draw has those of a smaller."""
-    wanted = config.generate.problems
-    if wanted is None or wanted >= len(problems):
+    wanted, of_sources = config.generate.problems, shares(config)
+    if wanted is None or (wanted >= len(problems) and not of_sources):
         return problems
     ranked = sorted(problems, key=lambda problem: seed_of(config.seed, round_, "draw", problem.problem_id, 0))
-    chosen = _balanced(ranked, wanted) if config.generate.balanced else ranked[:wanted]
+    chosen: list[Problem] = []
+    for part, number in parts_by_share(ranked, wanted, of_sources):
+        chosen += _balanced(part, number) if config.generate.balanced else part[:number]
     return sorted(chosen, key=lambda problem: problem.problem_id)
 
 
@@ -156,7 +160,7 @@ def _imported_row(
         "sample": number,
         "prompt_style": PromptStyle.ZERO_SHOT,
         "text": cut,
-        "answer": extract_answer(config.verify.grader, cut, problem.choices),
+        "answer": extract_answer(grader_of(config, problem.source), cut, problem.choices),
         "hint": None,
         "finish_reason": finish,
         "prompt_tokens": 0,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.config.graders import GraderConfig
+from pipeline.config.of_source import deciding_graders, own_graders
 from pipeline.counted import counted
 from pipeline.graders import grader_digest, open_grading
 from pipeline.records import GradeItem, Origin, Outcome, Problem, Verdict
@@ -65,14 +66,11 @@ class Grades:
         self.disagreements: int | None = None
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows of the table verdicts: all of the first grader in the order of the attempts, then the
-        second's."""
+        """Rows of the table verdicts: all that decide, then the second grader's; of each grader in the order
+        of the attempts."""
         config = self._ctx.config.verify
         first_outcomes: dict[str, str] = {}
-        known = Ahead(self._ctx).verdicts(config.grader)
-        for row in verdict_rows(
-            config.grader, self._attempts(), workers=config.workers, decides=True, known=known
-        ):
+        for row in self._deciding():
             self.outcomes[str(row["outcome"])] += 1
             self.reasons[str(row["reason"])] += 1
             self.flagged.update(name for name, score in row["subscores"].items() if score == 0)
@@ -87,6 +85,19 @@ class Grades:
         ):
             self.disagreements += first_outcomes[row["rationale_id"]] != str(row["outcome"])
             yield row
+
+    def _deciding(self) -> Iterator[dict[str, Any]]:
+        """By the grader of each attempt's source, grader by grader."""
+        config = self._ctx.config
+        for grader in deciding_graders(config):
+            attempts, known = self._of_grader(grader), Ahead(self._ctx).verdicts(grader)
+            yield from verdict_rows(
+                grader, attempts, workers=config.verify.workers, decides=True, known=known
+            )
+
+    def _of_grader(self, grader: GraderConfig) -> Iterator[Mapping[str, Any]]:
+        own, default = own_graders(self._ctx.config), self._ctx.config.verify.grader
+        return (row for row in self._attempts() if own.get(row["source"], default) == grader)
 
     def sentence(self) -> str:
         """`2,400 attempts: 410 correct, 1,990 wrong, 0 ungraded; the second grader differs on 12`."""

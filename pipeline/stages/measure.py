@@ -1,4 +1,7 @@
-"""Verdicts of the evaluated attempts, and from them the accuracies of the round with their intervals."""
+"""Verdicts of the evaluated attempts, and from them the accuracies of the round with their intervals.
+
+Further sets have graders of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.config.of_source import deciding_graders
 from pipeline.graders import grader_digest
+from pipeline.identity import combine_digests
 from pipeline.measures import Share, majority, mean_interval, pass_at_k, wilson
 from pipeline.records import FinishReason, Outcome, Purpose
 from pipeline.stages.base import Output, StageContext, StageResult, result
+from pipeline.stages.further import SPLIT, by_set, grade_further
 from pipeline.stages.grading import Grades
 
 Row = Mapping[str, Any]
@@ -18,24 +24,47 @@ Row = Mapping[str, Any]
 def run(ctx: StageContext) -> StageResult:
     attempts = ctx.store.rows("evaluated_attempts", experiment=ctx.experiment, round=ctx.round)
     output = Output(ctx)
-    grades = Grades(ctx, lambda: attempts)
+    own = [attempt for attempt in attempts if attempt["purpose"] != Purpose.FURTHER]
+    grades = Grades(ctx, lambda: own)
     verdicts = list(grades.rows())
-    output.write("verdicts", verdicts)
-    graded = [
-        {**attempt, "outcome": verdict["outcome"], "parsed": verdict["answer"]}
-        for attempt, verdict in zip(attempts, verdicts[: len(attempts)], strict=True)
-    ]
-    evaluations = list(_evaluations(ctx, graded))
+    further = dict(grade_further(ctx, attempts))
+    output.write("verdicts", [*verdicts, *(verdict for of_set in further.values() for verdict in of_set)])
+    graded = _joined(own, verdicts[: len(own)])
+    evaluations = [*_evaluations(ctx, graded), *_further_evaluations(ctx, attempts, further)]
     output.write("evaluations", evaluations)
     text = f"{grades.sentence()}{_accuracy_sentence(evaluations)}"
     return result(ctx, output, text, rows_in=len(attempts), rows_out=len(evaluations), detail=grades.detail())
 
 
+def _joined(attempts: Sequence[Row], verdicts: Sequence[Row]) -> list[dict[str, Any]]:
+    by_id = {verdict["rationale_id"]: verdict for verdict in verdicts}
+    found = ((attempt, by_id[attempt["rationale_id"]]) for attempt in attempts)
+    return [{**one, "outcome": verdict["outcome"], "parsed": verdict["answer"]} for one, verdict in found]
+
+
 def _evaluations(ctx: StageContext, graded: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    digest = grader_digest(ctx.config.verify.grader)
+    digests = [grader_digest(grader) for grader in deciding_graders(ctx.config)]
+    digest = digests[0] if len(digests) == 1 else combine_digests(digests)
     confidence = ctx.config.evaluate.confidence
-    greedy = [row for row in graded if row["purpose"] == Purpose.GREEDY]
-    for (split, style, difficulty), rows in _groups(greedy):
+    yield from _greedy([row for row in graded if row["purpose"] == Purpose.GREEDY], digest, confidence)
+    sampled = [row for row in graded if row["purpose"] == Purpose.SAMPLES]
+    for (split, style, difficulty), rows in _groups(sampled):
+        yield from _sampled(split, style, difficulty, rows, digest, confidence)
+
+
+def _further_evaluations(
+    ctx: StageContext, attempts: Sequence[Row], verdicts: Mapping[str, Sequence[Row]]
+) -> Iterator[dict[str, Any]]:
+    """As the greedy ones of the own task, with a split for each set."""
+    for name, of_set in by_set(attempts).items():
+        graded = [{**row, "split": SPLIT.format(name=name)} for row in _joined(of_set, verdicts[name])]
+        digest = verdicts[name][0]["grader_digest"]
+        yield from _greedy(graded, digest, ctx.config.evaluate.confidence)
+
+
+def _greedy(graded: Sequence[Row], digest: str, confidence: float) -> Iterator[dict[str, Any]]:
+    """Accuracy, and the shares that were cut off and ungraded."""
+    for (split, style, difficulty), rows in _groups(graded):
         correct = _correct(rows)
         shared = {
             "split": split,
@@ -66,9 +95,6 @@ def _evaluations(ctx: StageContext, graded: Sequence[Row]) -> Iterator[dict[str,
             "correct": ungraded,
             **_share(wilson(ungraded, len(rows), confidence)),
         }
-    sampled = [row for row in graded if row["purpose"] == Purpose.SAMPLES]
-    for (split, style, difficulty), rows in _groups(sampled):
-        yield from _sampled(split, style, difficulty, rows, digest, confidence)
 
 
 def _sampled(

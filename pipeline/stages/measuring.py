@@ -10,7 +10,7 @@ from pipeline.measures import Share, wilson
 from pipeline.records import Origin, Outcome, Problem, PromptStyle, Purpose, Split
 from pipeline.sampling import Sampler, asks_for
 from pipeline.stages.base import Model, StageContext, problem_of
-from pipeline.stages.grading import verdict_rows
+from pipeline.stages.grading import verdict_rows, with_problem
 from pipeline.stages.writing import greedy, sample
 
 
@@ -48,17 +48,7 @@ def greedy_accuracy(ctx: StageContext, problems: Sequence[Problem], model: Model
     """
     sampler = sample_greedily(ctx, problems, ctx.config.evaluate.style, model=model, part=part)
     by_id = {problem.problem_id: problem for problem in problems}
-    attempts = (
-        {
-            **attempt,
-            "question": by_id[attempt["problem_id"]].question,
-            "gold": by_id[attempt["problem_id"]].answer,
-            "choices": by_id[attempt["problem_id"]].choices,
-            "solution": by_id[attempt["problem_id"]].solution,
-            "meta": by_id[attempt["problem_id"]].meta,
-        }
-        for attempt in sampler.attempts()
-    )
+    attempts = (with_problem(attempt, by_id[attempt["problem_id"]]) for attempt in sampler.attempts())
     config = ctx.config.verify
     verdicts = verdict_rows(config.grader, attempts, workers=config.workers, decides=True)
     correct = sum(verdict["outcome"] == Outcome.CORRECT for verdict in verdicts)

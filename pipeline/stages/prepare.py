@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import ExperimentConfig, stage_config
 from pipeline.config.experiment import IDENTITY
+from pipeline.config.of_source import own_graders, own_prompts, shares
 from pipeline.counted import counted
 from pipeline.errors import NotReadyError
 from pipeline.identity import digest, text_hash
 from pipeline.problems import Growth, ProblemSet, load_problems, new_problems
+from pipeline.problems.replay import read_replay
 from pipeline.prompts import PromptBook
+from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
 from pipeline.stages.exemplars import exemplar_notes
@@ -27,17 +31,19 @@ def run(ctx: StageContext) -> StageResult:
 def _first(ctx: StageContext) -> StageResult:
     base = ctx.need_base()
     loaded = load_problems(ctx.config)
-    for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars)]:
+    for note in [*loaded.notes, *exemplar_notes(ctx.config, loaded.exemplars), *_replay_notes(ctx.config)]:
         ctx.progress.note(note)
     output = Output(ctx)
-    book = PromptBook(
-        ctx.config.prompts,
+    book = book_of(
+        ctx.config,
         loaded.exemplars,
         loaded.hinted_exemplars,
         ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
     )
     _try_hint(ctx.config, loaded, book)
     output.write("problems", (_problem_row(problem, book, 0) for problem in loaded.problems))
+    if own_prompts(ctx.config) or own_graders(ctx.config) or shares(ctx.config):
+        output.add(stage_config(ctx.config, ("problems.sources",)))  # what later stages take from sources
     problems_digest = output.digest
     output.write("bad_problems", (asdict(bad) for bad in loaded.bad))
     output.write("rejections", (asdict(rejection) for rejection in loaded.rejections))
@@ -55,9 +61,18 @@ def _first(ctx: StageContext) -> StageResult:
 
 def _try_hint(config: ExperimentConfig, loaded: ProblemSet, book: PromptBook) -> None:
     """ConfigError now, not after a round's generation, where a hinted prompt would show no hint."""
-    train = next((problem for problem in loaded.problems if problem.split == Split.TRAIN), None)
-    if config.rationalize.enabled and train is not None:
+    first_of = {one.source: one for one in reversed(loaded.problems) if one.split == Split.TRAIN}
+    for train in first_of.values() if config.rationalize.enabled else ():
         book.hinted(train, config.rationalize.few_shot)
+
+
+def _replay_notes(config: ExperimentConfig) -> list[str]:
+    """What the file of general data holds; a bad row is refused here, not after a round's generation."""
+    replay = config.train.replay
+    if replay is None:
+        return []
+    rows = read_replay(replay, Path(config.problems.data_dir or "."))
+    return [f"replay: {counted(len(rows), 'row')} in {replay.path}, {replay.share:.0%} of each training set"]
 
 
 def _later(ctx: StageContext) -> StageResult:
@@ -102,7 +117,7 @@ def arrived_problems(store: Store, experiment: str, config: ExperimentConfig, ro
     known = store.rows("known_problem_ids", experiment=experiment, round=round_)
     held_out = [
         problem_of(row)
-        for split in (Split.DEV, Split.EVAL)
+        for split in (Split.DEV, Split.EVAL, Split.FURTHER)
         for row in store.rows("problems_of_split", experiment=experiment, split=split)
     ]
     return new_problems(config, {row["problem_id"] for row in known}, held_out)
@@ -162,7 +177,7 @@ def _problem_row(problem: Problem, book: PromptBook, round_: int) -> dict[str, A
 
 def _sentence(loaded: ProblemSet) -> str:
     def parts() -> Iterator[str]:
-        for split in ("train", "dev", "eval"):
+        for split in Split:
             number = sum(1 for problem in loaded.problems if problem.split == split)
             if number:
                 yield f"{number:,} {split}"

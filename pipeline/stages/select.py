@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.config.of_source import deciding_graders, grader_of
 from pipeline.counted import counted
 from pipeline.engines.tokenizer import Tokenizer
 from pipeline.graders import grader_digest
@@ -14,9 +15,19 @@ from pipeline.identity import digest, text_hash
 from pipeline.records import Attempt, FinishReason, Origin, Outcome, Rejection, RejectionReason
 from pipeline.selection import select
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
+from pipeline.stages.replay import replay_rows
+from pipeline.stages.tokens import token_row
 
-IGNORED_LABEL = -100
-"""A position without loss, as torch's cross entropy has it."""
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Training rows of this round's attempts, of earlier rounds' and of general data; what was passed over of
+    the latter, by reason."""
+
+    fresh: Sequence[Mapping[str, Any]]
+    reused: Sequence[Mapping[str, Any]]
+    replayed: Sequence[Mapping[str, Any]]
+    passed_over: Counter[str]
 
 
 def run(ctx: StageContext) -> StageResult:
@@ -26,22 +37,24 @@ def run(ctx: StageContext) -> StageResult:
             "attempts_to_select",
             experiment=ctx.experiment,
             round=ctx.round,
-            grader_digest=grader_digest(ctx.config.verify.grader),
+            grader_digests=[grader_digest(grader) for grader in deciding_graders(ctx.config)],
         )
     ]
     selection = select(attempts, ctx.config.select, seed=ctx.config.seed, round_=ctx.round)
     rejections = list(selection.rejections)
     fresh = list(_rows(ctx, selection.kept, rejections))
     reused = list(_reused(ctx, fresh, rejections))
+    replayed, passed_over = replay_rows(ctx, len(fresh) + len(reused))
     rows = sorted(
-        fresh + reused,
+        fresh + reused + replayed,
         key=lambda row: (row["from_round"], row["problem_id"], row["origin"], row["sample"]),
     )
     training_set_digest = digest(sorted([row["problem_id"], row["input_ids"]] for row in rows))
     output = Output(ctx)
     output.write("training_rows", ({**row, "training_set_digest": training_set_digest} for row in rows))
     output.write("rejections", (asdict(rejection) for rejection in rejections))
-    return _result(ctx, output, len(attempts), fresh, reused, rejections)
+    made = Made(fresh, reused, replayed, passed_over)
+    return _result(ctx, output, len(attempts), made, rejections)
 
 
 def attempt_of(row: Mapping[str, Any]) -> Attempt:
@@ -80,9 +93,9 @@ def _rows(
         for row in ctx.store.stream("train_problems", experiment=ctx.experiment, round=ctx.round)
         if row["problem_id"] in wanted
     }
-    grader = grader_digest(ctx.config.verify.grader)
     for attempt in kept:
-        prompt = book.canonical(problems[attempt.problem_id]).text
+        problem = problems[attempt.problem_id]
+        prompt = book.canonical(problem).text
         completion = book.completion(attempt.text)
         input_ids, labels = token_row(tokenizer, prompt, completion)
         rejection = _unfit(attempt, input_ids, labels, tokenizer, ctx.config.train.max_length)
@@ -95,7 +108,7 @@ def _rows(
             "origin": attempt.origin,
             "from_round": attempt.round,
             "sample": attempt.sample,
-            "grader_digest": grader,
+            "grader_digest": grader_digest(grader_of(ctx.config, problem.source)),
             "prompt": prompt,
             "prompt_hash": text_hash(prompt),
             "completion": completion,
@@ -104,13 +117,6 @@ def _rows(
             "input_ids": input_ids,
             "labels": labels,
         }
-
-
-def token_row(tokenizer: Tokenizer, prompt: str, completion: str) -> tuple[list[int], list[int]]:
-    """`input_ids` and `labels`: prompt and completion apart, one end token, no loss on the prompt."""
-    prompt_ids = tokenizer.encode_prompt(prompt)
-    completion_ids = [*tokenizer.encode_completion(completion), tokenizer.end_id]
-    return prompt_ids + completion_ids, [IGNORED_LABEL] * len(prompt_ids) + completion_ids
 
 
 def _unfit(
@@ -158,20 +164,28 @@ def _result(
     ctx: StageContext,
     output: Output,
     attempts: int,
-    fresh: Sequence[Mapping[str, Any]],
-    reused: Sequence[Mapping[str, Any]],
+    made: Made,
     rejections: Sequence[Rejection],
 ) -> StageResult:
-    rows = [*fresh, *reused]
+    rows = [*made.fresh, *made.reused, *made.replayed]
     origins = Counter(str(row["origin"]) for row in rows)
     reasons = Counter(str(rejection.reason) for rejection in rejections)
     left_out = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
     text = (
-        f"{counted(attempts, 'attempt')}: {len(fresh):,} kept, {len(rejections):,} left out"
+        f"{counted(attempts, 'attempt')}: {len(made.fresh):,} kept, {len(rejections):,} left out"
         f"{f' ({left_out})' if left_out else ''}; {counted(len(rows), 'training row')}"
         f" ({', '.join(f'{number:,} {origin}' for origin, number in origins.most_common()) or 'none'}"
-        f"{f'; {len(reused):,} from earlier rounds' if reused else ''})"
+        f"{f'; {len(made.reused):,} from earlier rounds' if made.reused else ''})"
     )
-    detail = {"reasons": dict(reasons), "origins": dict(origins), "fresh": len(fresh), "reused": len(reused)}
+    if made.passed_over:
+        passed = ", ".join(f"{number:,} {reason}" for reason, number in made.passed_over.most_common())
+        text += f"; replay rows passed over: {passed}"
+    detail = {
+        "reasons": dict(reasons),
+        "origins": dict(origins),
+        "fresh": len(made.fresh),
+        "reused": len(made.reused),
+        **({"replay_passed_over": dict(made.passed_over)} if made.passed_over else {}),
+    }
     tokens = sum(int(row["tokens"]) for row in rows)
     return result(ctx, output, text, rows_in=attempts, rows_out=len(rows), tokens=tokens, detail=detail)

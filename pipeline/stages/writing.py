@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipeline.config import ExperimentConfig
+from pipeline.config.graders import GraderConfig
+from pipeline.config.of_source import own_graders
 from pipeline.records import Origin, Sampling
 from pipeline.sampling import Ask, Job, Sampled, Sampler
 from pipeline.stages.base import Model, Output, StageContext, StageResult, result
@@ -45,10 +47,21 @@ def greedy(config: ExperimentConfig, max_tokens: int | None = None) -> Sampling:
     )
 
 
-def job_of(ctx: StageContext, origin: Origin, sampling: Sampling) -> Job:
-    """What all asks of one origin share."""
-    grader, answer_line = ctx.config.verify.grader, ctx.config.prompts.answer_line
-    return Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line)
+def job_of(
+    ctx: StageContext,
+    origin: Origin,
+    sampling: Sampling,
+    grader: GraderConfig | None = None,
+    answer_line: str | None = None,
+) -> Job:
+    """What all asks of one origin share.
+
+    Answers are found as `grader` finds them, and texts end after the first `answer_line`: by default those of
+    the experiment and its sources.
+    """
+    own = own_graders(ctx.config) if grader is None else {}
+    grader, answer_line = grader or ctx.config.verify.grader, answer_line or ctx.config.prompts.answer_line
+    return Job(ctx.experiment, ctx.round, origin, ctx.config.seed, sampling, grader, answer_line, own)
 
 
 def sample(
@@ -62,18 +75,21 @@ def sample(
     part: str = "",
     ahead: Sequence[Path] = (),
     tail: Tail | None = None,
+    grader: GraderConfig | None = None,
+    answer_line: str | None = None,
 ) -> Sampler:
     """Run the asks on `model` (by default the stage's); `part` keeps several samplings of a stage apart.
 
     `ahead`: part files with completions that were written before the stage began. `tail`: what a fused stage
     has the engine write when little else is left. Time spent on another stage's completions is counted there.
+    `grader` and `answer_line` as in `job_of`.
     """
     writer = model or ctx.model
     assert writer is not None, "the runner gives every writing stage its model"
     engine = ctx.engines.get(ctx.config, writer, ctx.progress)
     folder = ctx.folder / part if part else ctx.folder
     with beside(ctx, engine, tail) as companion:
-        job = job_of(ctx, origin, sampling)
+        job = job_of(ctx, origin, sampling, grader, answer_line)
         sampler = Sampler(job, engine, folder, ctx.progress, ahead=ahead, companion=companion)
         sampled = sampler.run(asks, total)
     ctx.started += sampled.beside_seconds - sampled.ahead_seconds

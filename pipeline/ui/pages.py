@@ -46,6 +46,7 @@ def rounds(request: Request, experiment: str) -> HTMLResponse:
         charts=charts,
         columns=ROUND_COLUMNS,
         rounds=[(row, round_cells(row)) for row in data.rounds],
+        further=data.further,
         yields=data.yields,
         rejections=data.rejections,
         costs=_costs(data.rounds),
@@ -150,7 +151,7 @@ def _costs(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per round: sampled tokens, kept rationales, tokens and seconds for each."""
     rows = []
     for row in rounds:
-        kept = row["training_rows"] - row["reused_rows"]
+        kept = row["training_rows"] - row["reused_rows"] - row["replay_rows"]
         rows.append(
             {
                 "round": row["round"],

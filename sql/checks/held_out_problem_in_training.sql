@@ -12,6 +12,7 @@ with final as (
         on current_problems.experiment = rows.experiment
         and current_problems.problem_id = rows.problem_id
     where rows.experiment = $experiment
+        and rows.origin <> 'replay'
         and ($round is null or rows.round = $round)
         and (current_problems.split is distinct from 'train' or current_problems.exemplar)
 )

@@ -22,6 +22,7 @@ final as (
         and verdicts.grader_digest = rows.grader_digest
         and not verdicts.superseded
     where rows.experiment = $experiment
+        and rows.origin <> 'replay'
         and ($round is null or rows.round = $round)
         and verdicts.outcome is distinct from 'correct'
 )

@@ -1,4 +1,5 @@
 -- grain: graded attempt of round $round, with its problem, the verdict that decides, and what people said against it
+-- attempts of further sets are left out: they have graders of their own
 with flagged as (
     select problem_id, norm_hash, string_agg(said, '; ' order by created_at, flag_id) as flagged
     from current_flags
@@ -19,6 +20,7 @@ final as (
     where attempts.experiment = $experiment
         and attempts.round = $round
         and attempts.outcome is not null
+        and attempts.purpose <> 'further'
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- grain: attempt of round $round at a train problem, with the verdict of the deciding grader, and whether a
+-- grain: attempt of round $round at a train problem, with the verdict of a deciding grader, and whether a
 -- rationalized text led the model to the answer again without its last line (null: not tested); flagged: what
 -- people said against it
 with regenerated as (
@@ -32,7 +32,7 @@ final as (
     where attempts.experiment = $experiment
         and attempts.round = $round
         and attempts.purpose = 'training'
-        and attempts.grader_digest = $grader_digest
+        and list_contains($grader_digests, attempts.grader_digest)
 )
 
 select * from final

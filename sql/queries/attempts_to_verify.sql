@@ -1,5 +1,5 @@
 -- grain: attempt that stage $stage wrote in this round's shard, with its problem
-select rationale_id, problem_id, origin, text, hint, question, gold, choices, solution, meta
+select rationale_id, problem_id, source, origin, text, hint, question, gold, choices, solution, meta
 from current_attempts
 where experiment = $experiment
     and round = $round

@@ -5,6 +5,7 @@ select
     origin,
     purpose,
     split,
+    source,
     difficulty,
     prompt_style,
     sample,

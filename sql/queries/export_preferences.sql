@@ -3,7 +3,7 @@
 -- side: `kept` to train on and correct, or `wrong`. $round: its training rows and its attempts; null: all rounds'. Of
 -- texts that read alike one stands here; none that people flagged, that was cut off or is empty. attempted: in $round
 with problems as (
-    select problem_id, question, answer, choices, difficulty
+    select problem_id, question, answer, choices, difficulty, source
     from current_problems
     where experiment = $experiment and split = 'train' and ($round is null or added_round <= $round)
 ),

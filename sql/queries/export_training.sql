@@ -1,4 +1,4 @@
--- grain: training row of round $round, with its problem and what people said of the attempt
+-- grain: training row of round $round that the loop made (general data is left out), with its problem and what people said of the attempt
 select
     current_training_rows.prompt,
     current_training_rows.completion,
@@ -7,6 +7,7 @@ select
     current_problems.answer,
     current_problems.choices,
     current_problems.difficulty,
+    current_problems.source,
     current_training_rows.origin,
     current_training_rows.round,
     current_training_rows.from_round,
@@ -21,7 +22,9 @@ left join flagged_attempts
     on flagged_attempts.experiment = current_training_rows.experiment
     and flagged_attempts.round = current_training_rows.from_round
     and flagged_attempts.rationale_id = current_training_rows.rationale_id
-where current_training_rows.experiment = $experiment and current_training_rows.round = $round
+where current_training_rows.experiment = $experiment
+    and current_training_rows.round = $round
+    and current_training_rows.origin <> 'replay'
 order by
     current_training_rows.from_round,
     current_training_rows.problem_id,

@@ -5,4 +5,5 @@ where experiment = $experiment
     and round = $round
     and from_round = $round
     and not superseded
+    and origin <> 'replay'
 order by rationale_id

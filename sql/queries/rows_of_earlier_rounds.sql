@@ -32,6 +32,7 @@ final as (
         and training_rows.round >= $first
         and training_rows.round < $round
         and not training_rows.superseded
+        and training_rows.origin <> 'replay'  -- every round draws its own
 )
 
 select * from final

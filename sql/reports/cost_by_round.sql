@@ -21,7 +21,7 @@ with sampled as (
 kept as (
     select round, count(*) as kept
     from current_training_rows
-    where experiment = $experiment and not reused
+    where experiment = $experiment and not reused and origin <> 'replay'
     group by round
 ),
 

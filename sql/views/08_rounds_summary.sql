@@ -26,7 +26,8 @@ trained_on as (
         round,
         count(*) as training_rows,
         count(*) filter (origin = 'rationalized') as rationalized_rows,
-        count(*) filter (reused) as reused_rows
+        count(*) filter (reused) as reused_rows,
+        count(*) filter (origin = 'replay') as replay_rows
     from current_training_rows
     group by experiment, round
 ),
@@ -74,6 +75,7 @@ final as (
         coalesce(trained_on.training_rows, 0) as training_rows,
         coalesce(trained_on.rationalized_rows, 0) as rationalized_rows,
         coalesce(trained_on.reused_rows, 0) as reused_rows,
+        coalesce(trained_on.replay_rows, 0) as replay_rows,
         current_checkpoints.steps,
         current_checkpoints.loss,
         current_checkpoints.content_hash as checkpoint_hash,

@@ -2,6 +2,7 @@
 create or replace view current_attempts as
 select
     current_rationales.*,
+    current_problems.source,
     current_problems.question,
     current_problems.answer as gold,
     current_problems.choices,

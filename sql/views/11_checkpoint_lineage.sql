@@ -1,6 +1,6 @@
 -- grain: trained model, with what it was started from and the rows it was trained on
 -- parent_round: 0 is the base; rows is what the trainer recorded, and generated_rows + rationalized_rows +
--- imported_rows those that the tables hold; writers: hashes of the models that wrote them
+-- imported_rows + replay_rows those that the tables hold; writers: hashes of the models that wrote them
 create or replace view checkpoint_lineage as
 with models as (
     select experiment, content_hash, min(round) as round
@@ -16,8 +16,9 @@ trained_on as (
         count(*) filter (origin = 'generated') as generated_rows,
         count(*) filter (origin = 'rationalized') as rationalized_rows,
         count(*) filter (origin = 'imported') as imported_rows,
+        count(*) filter (origin = 'replay') as replay_rows,
         count(*) filter (reused) as reused_rows,
-        count(distinct problem_id) as problems,
+        count(distinct problem_id) filter (origin <> 'replay') as problems,
         min(from_round) as first_round
     from current_training_rows
     group by experiment, round, training_set_digest
@@ -56,6 +57,7 @@ final as (
         coalesce(trained_on.generated_rows, 0) as generated_rows,
         coalesce(trained_on.rationalized_rows, 0) as rationalized_rows,
         coalesce(trained_on.imported_rows, 0) as imported_rows,
+        coalesce(trained_on.replay_rows, 0) as replay_rows,
         coalesce(trained_on.reused_rows, 0) as reused_rows,
         coalesce(trained_on.problems, 0) as problems,
         trained_on.first_round,

@@ -46,6 +46,7 @@ def test_rounds_summary_counts_problems_and_takes_the_better_style_of_round_0(wo
         "training_rows": 2,
         "rationalized_rows": 1,
         "reused_rows": 0,
+        "replay_rows": 0,
         "steps": 4,
         "loss": 0.5,
         "checkpoint_hash": "model-1",
