@@ -103,43 +103,69 @@ def schema_text(kind: type[BaseModel] = ExperimentConfig) -> str:
             "# (execution): how the work is done; outside the digests, may change between runs.",
             "# (triggerable): may be set from Airflow's trigger form.",
         ]
-    lines += ["", *_fields(kind, "", {})]
+    lines += ["", *_fields(kind, "", _homes(kind), set())]
     return "\n".join(lines)
 
 
-def _fields(section: type[BaseModel], prefix: str, documented: dict[type[BaseModel], str]) -> Iterator[str]:
-    """The fields of a section and of those inside; `documented` has where each section stands already."""
+def _homes(kind: type[BaseModel]) -> dict[type[BaseModel], str]:
+    """Where each section is documented in full: at the shortest of its keys."""
+    homes: dict[type[BaseModel], str] = {}
+    level = [(kind, "")]
+    while level:
+        below = [
+            (variant, _inner(f"{prefix}{name}", field))
+            for section, prefix in level
+            for name, field in section.model_fields.items()
+            for variant in _sections_in(field.annotation)
+        ]
+        level = [(variant, inner) for variant, inner in below if variant not in homes]
+        for variant, inner in level:
+            homes.setdefault(variant, inner)
+    return homes
+
+
+def _inner(key: str, field: FieldInfo) -> str:
+    """What stands before the fields of a section at `key`."""
+    if get_origin(field.annotation) is tuple or _is_optional_tuple(field.annotation):
+        return f"{key}[]."
+    return f"{key}.NAME." if get_origin(field.annotation) is dict else f"{key}."
+
+
+def _fields(
+    section: type[BaseModel], prefix: str, homes: Mapping[type[BaseModel], str], told: set[type[BaseModel]]
+) -> Iterator[str]:
+    """The fields of a section and of those inside; `told` are the sections that stand in full already."""
     for name, field in section.model_fields.items():
         key = f"{prefix}{name}"
         yield f"{key}: {_head(section, name, field)}"
         if field.description:
             yield from (f"    {line.strip()}" for line in field.description.strip().splitlines())
-        inner = f"{key}.NAME." if get_origin(field.annotation) is dict else f"{key}."
-        if get_origin(field.annotation) is tuple or _is_optional_tuple(field.annotation):
-            inner = f"{key}[]."
-        yield from _variants(list(_sections_in(field.annotation)), inner, documented)
+        yield from _variants(list(_sections_in(field.annotation)), _inner(key, field), homes, told)
         if not prefix:
             yield ""
 
 
 def _variants(
-    variants: Sequence[type[BaseModel]], inner: str, documented: dict[type[BaseModel], str]
+    variants: Sequence[type[BaseModel]],
+    inner: str,
+    homes: Mapping[type[BaseModel], str],
+    told: set[type[BaseModel]],
 ) -> Iterator[str]:
-    """The sections that may stand at one key: in full the first time, then in one line that says where."""
-    before = {documented.get(variant) for variant in variants}
-    if len(before) == 1 and (first := before.pop()) is not None:
+    """The sections that may stand at one key: in full where they are at home, else one line says where."""
+    where = {homes[variant] for variant in variants}
+    if len(where) == 1 and (where != {inner} or told.issuperset(variants)):
         kinds = [_kind_of(variant) for variant in variants]
         others = "".join(f" | {kind.partition(': ')[2]}" for kind in kinds[1:])
-        where = "above" if first == inner else f"{first}*"
+        place = "above" if where == {inner} else f"{where.pop()}*"
         yield ""
-        yield f"# {inner}*{f', {kinds[0]}{others}' if kinds[0] else ''}: as {where}"
+        yield f"# {inner}*{f', {kinds[0]}{others}' if kinds[0] else ''}: as {place}"
         return
     for variant in variants:
-        documented.setdefault(variant, inner)
+        told.add(variant)
         kind = _kind_of(variant)
         yield ""
         yield f"# {inner}*{f', {kind}' if kind else ''}: {_first_line(variant)}"
-        yield from _fields(variant, inner, documented)
+        yield from _fields(variant, inner, homes, told)
 
 
 def _head(section: type[BaseModel], name: str, field: FieldInfo) -> str:

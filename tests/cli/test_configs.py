@@ -68,7 +68,7 @@ def test_config_schema_documents_every_field_with_default_bounds_and_marks(tmp_p
         assert f"\n{section}: " in told
     head = next(line for line in told.splitlines() if line.startswith("generate.samples: "))
     assert ">= 1" in head and "<= 1024" in head and "default 1" in head and "(triggerable)" in head
-    assert "Samples per problem. The paper uses 1, greedy." in told
+    assert "Samples per problem; with `adaptive` the most of them. The paper uses 1, greedy." in told
     assert "problems.sources.NAME.*, kind: jsonl" in told
     assert "verify.grader.*, type: math" in told
 

@@ -80,7 +80,9 @@ def test_several_processes_are_started_by_accelerate_with_settings_of_their_own(
     }
     assert (args.multi_gpu, args.use_fsdp, args.use_deepspeed, args.num_processes) == (True, False, False, 4)
     assert (args.module, args.training_script) == (True, "pipeline.training.child")
-    assert args.training_script_args == [str(tmp_path / "spec.json"), str(tmp_path / "checkpoint")]
+    assert args.training_script_args == [
+        str(tmp_path / name) for name in ("spec.json", "checkpoint", "states")
+    ]
 
 
 def test_fsdp_settings_reach_the_processes_as_accelerate_names_them(tmp_path: Path) -> None:
