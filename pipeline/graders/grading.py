@@ -37,14 +37,14 @@ class Grading:
     """One grader at work. Use as a context manager: on leaving, no process is left.
 
     Judges of its own engines are opened by the first item that needs a worker. `known` are verdicts of the
-    same grader that were reached before, by `item_key`. Items are graded in their order by `grade`, or
-    beside other work: `offer` one by one, and `take` the verdicts that there are.
+    same grader that were reached before, by `item_key`; more may join while it is open. Items are graded in
+    their order by `grade`, or beside other work: `offer` one by one, and `take` the verdicts that there are.
     """
 
     def __init__(
         self, config: GraderConfig, workers: int, known: Mapping[str, Verdict] | None = None
     ) -> None:
-        self._known = known or {}
+        self._known = {} if known is None else known
         self._offered: list[_Slot] = []
         self.grader: Grader = build_grader(config)
         self.digest = grader_digest(config)

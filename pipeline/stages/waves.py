@@ -1,7 +1,8 @@
 """Adaptive sampling: waves of samples, each graded before the next is planned by the rules of `adaptive`.
 
-Each wave is a sampling of its own in a folder of its own, and its verdicts are on disk once all are known: a
-run that was killed plans the same waves again, and neither asks for nor grades again what is there.
+Each wave is a sampling of its own in a folder of its own, and its verdicts are written ahead for the stage
+that verifies: a run that was killed plans the same waves again, and nobody asks for or grades again what is
+there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 from pipeline.adaptive import Tally, next_wave, stops
 from pipeline.config.experiment import AdaptiveConfig
 from pipeline.counted import counted
-from pipeline.graders import Grading, open_grading
-from pipeline.records import FinishReason, Origin, Problem, Prompt, Purpose, Sampling
+from pipeline.graders import Grading, item_key, open_grading
+from pipeline.records import FinishReason, Origin, Problem, Prompt, Purpose, Sampling, Verdict
 from pipeline.sampling import Ask, Sampler
+from pipeline.stages.ahead import Ahead
 from pipeline.stages.base import StageContext
 from pipeline.stages.grading import grade_item, with_problem
 from pipeline.stages.writing import sample
-from pipeline.store.tables import read_rows, write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,16 @@ def sample_in_waves(
     tallies = {problem.problem_id: Tally(problem.problem_id, problem.difficulty) for problem in problems}
     by_id = {problem.problem_id: problem for problem in problems}
     samplers: list[Sampler] = []
-    with open_grading(verify.grader, workers=verify.workers) as grading:
+    ahead = Ahead(ctx)
+    known = ahead.verdicts(verify.grader)
+    with open_grading(verify.grader, verify.workers, known) as grading:
         while wave := next_wave(list(tallies.values()), config, most):
             drawn = {name: (tallies[name].samples, number) for name, number in wave.items()}
             asks = _asks(drawn, by_id, prompt)
             part = f"wave-{len(samplers):03d}"
             samplers.append(sample(ctx, asks, sum(wave.values()), Origin.GENERATED, sampling, part=part))
-            outcomes = _outcomes(ctx, part, samplers[-1], by_id, grading)
+            known.update(ahead.verdicts(verify.grader))  # of a fused stage: graded while they were written
+            outcomes = _outcomes(samplers[-1], by_id, grading, known, ahead)
             _count(ctx, tallies, samplers[-1], outcomes, early=len(samplers) == 1)
     reasons = stops(tallies.values(), config, most)
     return Waves(samplers, [_stop_row(tally, *reasons[name]) for name, tally in tallies.items()], most)
@@ -89,18 +93,20 @@ def _asks(
 
 
 def _outcomes(
-    ctx: StageContext, part: str, sampler: Sampler, problems: Mapping[str, Problem], grading: Grading
+    sampler: Sampler,
+    problems: Mapping[str, Problem],
+    grading: Grading,
+    known: dict[str, Verdict],
+    ahead: Ahead,
 ) -> dict[str, str]:
-    """Outcome by rationale of a wave: as recorded when it was graded whole, else graded now.
-
-    The record is a part file: it goes with the completions, once they are committed.
-    """
-    path = ctx.folder / f"{part}-graded" / "parts" / "outcomes.parquet"
-    if not path.exists():
-        items = (grade_item(with_problem(row, problems[row["problem_id"]])) for row in sampler.attempts())
-        rows = ({"rationale_id": verdict.key, "outcome": verdict.outcome} for verdict in grading.grade(items))
-        write_rows("outcomes", path, rows)
-    return {row["rationale_id"]: row["outcome"] for row in read_rows(path)}
+    """Outcome by rationale of a wave. What had to be graded joins `known` and what is written ahead."""
+    items = [grade_item(with_problem(row, problems[row["problem_id"]])) for row in sampler.attempts()]
+    verdicts = dict(zip(map(item_key, items), grading.grade(items), strict=True))
+    fresh = {key: verdict for key, verdict in verdicts.items() if key not in known}
+    if fresh:
+        ahead.flush_verdicts(grading.digest, fresh.items())
+        known.update(fresh)
+    return {verdict.key: verdict.outcome for verdict in verdicts.values()}
 
 
 def _count(

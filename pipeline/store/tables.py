@@ -105,8 +105,8 @@ TABLES: Mapping[str, pa.Schema] = {
 
 # fmt: on
 
-# Files that stages write for themselves: flushed completions, verdicts that a later stage will want, the
-# outcomes of a wave of completions, and the token ids a training process reads.
+# Files that stages write for themselves: flushed completions, verdicts that a later stage will want, and the
+# token ids a training process reads.
 WORK_FILES: Mapping[str, pa.Schema] = {
     "parts": pa.schema(
         [
@@ -125,7 +125,6 @@ WORK_FILES: Mapping[str, pa.Schema] = {
         "subscores json?",
         "elapsed_ms float",
     ),
-    "outcomes": _schema("rationale_id text", "outcome text"),
     "training_inputs": _schema("input_ids ints", "labels ints"),
 }
 

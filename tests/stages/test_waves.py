@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.graders.registry import build_grader
+from pipeline.records import GradeItem
 from pipeline.stages import waves
 from pipeline.store.checks import run_checks
 from tests.stages.conftest import Lab, right
@@ -73,7 +77,23 @@ def test_killed_between_waves_ends_with_the_rows_of_a_whole_run(
         "and status = 'done'"
     )
     assert int(told[0][0]) > 0
-    assert not list(mixed.home.experiment("killed").rglob("outcomes.parquet"))
+
+
+@pytest.mark.parametrize("fuse", ["generate.fuse=false", "generate.fuse=true"])
+def test_verdicts_of_the_waves_are_not_reached_again(
+    mixed: Lab, monkeypatch: pytest.MonkeyPatch, fuse: str
+) -> None:
+    graded: list[str] = []
+    grader = type(build_grader(mixed.session().config.verify.grader))
+    inline = grader.inline
+
+    def counted(self: Any, item: GradeItem) -> Any:
+        graded.append(item.key)
+        return inline(self, item)
+
+    monkeypatch.setattr(grader, "inline", counted)
+    mixed.run(*ADAPTIVE, fuse, until="verify_generated")
+    assert sorted(graded) == [row[0] for row in mixed.rows("select rationale_id from verdicts order by 1")]
 
 
 def test_stops_add_up_with_the_attempts_and_the_check_finds_one_that_does_not(mixed: Lab) -> None:
