@@ -8,6 +8,7 @@ STAR = .venv/bin/star
 PORT ?= 8080
 CONFIG ?= addition
 ROUNDS ?= 2
+NAMES ?=
 AIRFLOW = .venv/bin/python -m pipeline.airflow.standalone --port $(PORT)
 # The tests of a file stay in one process; tests/conftest.py puts the files with slow tests first.
 PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -24,7 +25,7 @@ export TOKENIZERS_PARALLELISM = false
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help airflow airflow-demo demo demo-ablation test test-fast lint format clean locks setup setup-demo setup-gpu
+.PHONY: help airflow airflow-demo bench demo demo-ablation test test-fast lint format clean locks setup setup-demo setup-gpu
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ test: setup ## all tests
 
 test-fast: setup ## the tests that take seconds
 	$(PYTEST) -m "not slow" $(ARGS)
+
+bench: setup ## tables of speed and memory, each beside the plain way (an hour; NAMES="generation training")
+	.venv/bin/python -m benchmarks.speed $(NAMES)
 
 lint: setup ## style, types, and who imports whom
 	.venv/bin/ruff check .

@@ -43,28 +43,22 @@ def _line(problems: int, folder: Path) -> str:
         "generate.problems": "null",
         "generate.samples": 1,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "run",
-        CONFIG,
-        "--experiment",
-        "memory",
-        "--until",
-        "generate",
-    ]
-    for key, value in settings.items():
-        command += ["--set", f"{key}={value}"]
-    done = subprocess.run(
-        command, env={**os.environ, "STAR_HOME": str(folder)}, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    _star(folder, "run", CONFIG, "--experiment", "memory", "--rounds", "0", *chosen)
+    for stage in ("prepare", "generate"):  # processes of their own, without what round 0 has loaded
+        _star(folder, "stage", stage, "memory", "--round", "1")
     sql = "select peak_memory, seconds from stage_runs where stage = 'generate'"
     ((peak, seconds),) = Store(Home(folder)).query_readonly(sql)[1]
     size = sum(file.stat().st_size for file in folder.rglob("rationales.parquet")) / (1 << 20)
     return f"| {problems:,} | {peak:,.0f} | {seconds:,.0f} | {size:,.0f} |"
+
+
+def _star(home: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    environment = {**os.environ, "STAR_HOME": str(home)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"star {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
 
 
 if __name__ == "__main__":

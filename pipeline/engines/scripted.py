@@ -66,7 +66,7 @@ class ScriptedEngine:
         """Nothing to free."""
 
     def _completion(self, request: Request) -> Completion:
-        key = self.keys.get(request.request_id)
+        key = self.keys.pop(request.request_id, None)
         if key is None:
             raise DataError(
                 f"request {request.request_id} is not in the keys of the scripted engine; "

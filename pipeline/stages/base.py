@@ -168,17 +168,18 @@ class Output:
     def write(self, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Write all rows of `table`, the stage's own columns added; returns their number."""
         path = self._ctx.folder / f"{table}.parquet"
-        digests: list[str] = []
+        of_rows = combine_digests([])
 
         def digested() -> Iterable[Mapping[str, Any]]:
+            nonlocal of_rows
             for row in rows:
-                digests.append(rows_digest([row], VOLATILE))
+                of_rows = combine_digests((of_rows, rows_digest([row], VOLATILE)))
                 yield self._with_keys(row)
 
         written = write_rows(table, path, digested())
         self.files[table] = path
         self.rows[table] = written.rows
-        self._digests.append(combine_digests(digests))
+        self._digests.append(of_rows)
         return written.rows
 
     def add(self, value: Any) -> None:

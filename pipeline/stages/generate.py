@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from pipeline.config import ExperimentConfig
 from pipeline.config.of_source import grader_of, shares
@@ -19,7 +19,7 @@ from pipeline.records import FinishReason, Origin, Problem, PromptStyle, Purpose
 from pipeline.sampling import asks_for
 from pipeline.stages.base import StageContext, StageResult, problem_of
 from pipeline.stages.hinting import tail_of_generate
-from pipeline.stages.shares import parts_by_share
+from pipeline.stages.shares import DrawableT, parts_by_share
 from pipeline.stages.waves import sample_in_waves
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
@@ -29,8 +29,7 @@ IMPORTED = "imported"
 
 def run(ctx: StageContext) -> StageResult:
     config = ctx.config.generate
-    problems = drawn(ctx)
-    mine = [problem for index, problem in enumerate(problems) if ctx.in_shard(index)]
+    mine = drawn(ctx)
     book = ctx.prompt_book()
     if config.source != "model":
         gold = [(problem, 0, text) for problem in mine if (text := _gold_text(ctx, problem))]
@@ -45,7 +44,7 @@ def run(ctx: StageContext) -> StageResult:
     imported = list(_imported(ctx)) if ctx.round == 1 and ctx.shard == 0 else []
     further = _imported_rows(ctx, book, imported)
     if config.adaptive is not None:
-        waves = sample_in_waves(ctx, mine, prompt, sampling, config.adaptive)
+        waves = sample_in_waves(ctx, list(mine), prompt, sampling, config.adaptive)
         detail.update(waves.detail)
         return attempts_result(ctx, waves.samplers, waves.subject + chosen, *further, waves.tables, detail)
     asks = asks_for(mine, prompt, config.samples, Purpose.TRAINING)
@@ -65,25 +64,49 @@ def _scores(ctx: StageContext) -> dict[float, float]:
     return {row["temperature"]: row["score"] for row in ranked if row["round"] == ctx.round}
 
 
-def drawn(ctx: StageContext) -> Sequence[Problem]:
-    """The round's train problems in a fixed order."""
-    rows = ctx.store.rows("train_problems", experiment=ctx.experiment, round=ctx.round)
-    return draw([problem_of(row) for row in rows], ctx.config, ctx.round)
+class _Line(NamedTuple):
+    """A problem as far as a draw goes by it: a million of them stay in memory."""
+
+    problem_id: str
+    difficulty: str | None
+    source: str
 
 
-def draw(problems: Sequence[Problem], config: ExperimentConfig, round_: int) -> Sequence[Problem]:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A shard's problems in the order of their ids, read from the store whenever they are gone through."""
+
+    ctx: StageContext
+    ids: frozenset[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Problem]:
+        rows = self.ctx.store.stream("train_problems", experiment=self.ctx.experiment, round=self.ctx.round)
+        return (problem_of(row) for row in rows if row["problem_id"] in self.ids)
+
+
+def drawn(ctx: StageContext) -> Drawn:
+    """The shard's part of the round's train problems."""
+    rows = ctx.store.stream("train_problems_to_draw", experiment=ctx.experiment, round=ctx.round)
+    chosen = draw([_Line(**row) for row in rows], ctx.config, ctx.round)
+    return Drawn(ctx, frozenset(line.problem_id for index, line in enumerate(chosen) if ctx.in_shard(index)))
+
+
+def draw(problems: Sequence[DrawableT], config: ExperimentConfig, round_: int) -> Sequence[DrawableT]:
     """All of them, or as many as the config asks for, drawn by seed; a larger draw has those of a smaller."""
     wanted, of_sources = config.generate.problems, shares(config)
     if wanted is None or (wanted >= len(problems) and not of_sources):
         return problems
     ranked = sorted(problems, key=lambda problem: seed_of(config.seed, round_, "draw", problem.problem_id, 0))
-    chosen: list[Problem] = []
+    chosen: list[DrawableT] = []
     for part, number in parts_by_share(ranked, wanted, of_sources):
         chosen += _balanced(part, number) if config.generate.balanced else part[:number]
     return sorted(chosen, key=lambda problem: problem.problem_id)
 
 
-def _balanced(ranked: Sequence[Problem], wanted: int) -> Sequence[Problem]:
+def _balanced(ranked: Sequence[DrawableT], wanted: int) -> Sequence[DrawableT]:
     """The first `wanted` when each difficulty gives one problem in turn, until it has no more."""
     places: Counter[str | None] = Counter()
     turns: list[int] = []

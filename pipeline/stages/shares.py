@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
-from pipeline.records import Problem
+
+class Drawable(Protocol):
+    """What a draw goes by."""
+
+    @property
+    def problem_id(self) -> str: ...
+    @property
+    def difficulty(self) -> str | None: ...
+    @property
+    def source(self) -> str: ...
+
+
+DrawableT = TypeVar("DrawableT", bound=Drawable)
 
 
 def parts_by_share(
-    problems: Sequence[Problem], wanted: int, shares: Mapping[str, float]
-) -> Iterator[tuple[Sequence[Problem], int]]:
+    problems: Sequence[DrawableT], wanted: int, shares: Mapping[str, float]
+) -> Iterator[tuple[Sequence[DrawableT], int]]:
     """The problems of each source that has a share, with their number of `wanted`; then all others, with the
     rest. Without shares: all problems and `wanted`."""
     left = wanted
