@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from fastapi.testclient import TestClient
 
 from benchmarks.store.apart import Seconds, measured, middle
 from benchmarks.store.rows import Size
 from pipeline.paths import Home
-from pipeline.store import SnapshotReader, Store
+from pipeline.store import Store
+from pipeline.store.queries import fetch
 from pipeline.store.reports import all_reports
 from pipeline.ui.app import create_app
 
@@ -23,14 +24,18 @@ _LOCAL = "http://127.0.0.1:8321"
 
 
 def reports(root: Path, round_: int, repeat: int) -> dict[str, Seconds]:
-    """Median seconds of each report, of `round_` where it can be of one round."""
+    """Median seconds of each report, whole and, where its rows are of rounds, of `round_` alone."""
     store = Store(Home(root))
-    given = {"experiment": EXPERIMENT, "round": round_}
     found = {}
-    with closing(SnapshotReader(store.snapshot())) as reader:
+    with duckdb.connect(str(store.snapshot()), read_only=True) as connection:
         for report in all_reports():
-            parameters = {name: given.get(name) for name in report.parameters}
-            found[report.name] = _seconds(repeat, reader.rows, f"reports/{report.name}", **parameters)
+            if "round" not in report.parameters:
+                found[report.name] = _seconds(
+                    repeat, fetch, connection, *report.asked({"experiment": EXPERIMENT})
+                )
+            if report.by_round or "round" in report.parameters:
+                asked = report.asked({"experiment": EXPERIMENT, "round": round_})
+                found[f"{report.name} of a round"] = _seconds(repeat, fetch, connection, *asked)
     return found
 
 

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
         PANEL,
         "star reports                                  which there are, and what a row of each is",
         "star reports solved_by_round gsm8k",
+        "star reports rejections gsm8k --round 3",
         "star reports cost_by_round gsm8k --gpu-hour 2.5",
         "star reports training_lineage gsm8k --round 3 --format parquet --out lineage.parquet",
     )
@@ -30,7 +31,7 @@ def reports(
     ctx: typer.Context,
     name: str | None = typer.Argument(None, metavar="REPORT", help="Its name. Default: list them."),
     experiment: str | None = typer.Argument(None, metavar="EXPERIMENT", help="Name of the experiment."),
-    round_: int | None = typer.Option(None, "--round", min=0, help="The round, for reports of one round."),
+    round_: int | None = typer.Option(None, "--round", min=0, help="Rows of this round alone."),
     gpu_hour: float | None = typer.Option(
         None, "--gpu-hour", min=0, metavar="PRICE", help="Of one GPU. Default: prices.gpu_hour of the site."
     ),
@@ -58,7 +59,7 @@ def reports(
     for price, value in load_site(home_of(ctx)).config.prices.parameters.items():
         if given.get(price) is None and price in report.parameters:
             given[price] = value
-    with store.answer(report.sql, report.bound(given)) as found:
+    with store.answer(*report.asked(given)) as found:
         write_answer(found, form, out, limit)
     if form is Format.TABLE and report.columns:
         say(report.columns)

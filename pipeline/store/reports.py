@@ -23,23 +23,27 @@ class Report:
     parameters: frozenset[str]
 
     @property
-    def sql(self) -> str:
-        return queries.query_text(f"reports/{self.name}")
+    def by_round(self) -> bool:
+        """Whether its rows are of rounds."""
+        return self.grain.startswith("round")
 
-    def bound(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters it takes, from those given (None: not given).
+    def asked(self, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Its SQL, and the parameters it takes from those given (None: not given).
 
-        ConfigError where it needs a round and none is given, or takes no such parameter.
+        With a `round` a report by round has the rows of that one. ConfigError where it needs a round and none
+        is given, or takes no such parameter.
         """
-        unused = sorted(
-            name for name, value in given.items() if value is not None and name not in self.parameters
-        )
+        sql, taken = queries.query_text(f"reports/{self.name}"), self.parameters
+        if given.get("round") is not None and self.by_round and "round" not in taken:
+            body = sql.strip().rstrip(";")
+            sql, taken = f"SELECT * FROM (\n{body}\n) WHERE round = $round", taken | {"round"}
+        unused = sorted(name for name, value in given.items() if value is not None and name not in taken)
         if unused:
-            takes = ", ".join(sorted(self.parameters))
+            takes = ", ".join(sorted(taken))
             raise ConfigError(f"report {self.name} has no parameter {unused[0]}; it takes {takes}")
-        if "round" in self.parameters and given.get("round") is None:
+        if "round" in taken and given.get("round") is None:
             raise ConfigError(f"report {self.name} is of one round; name it with --round N")
-        return {name: given.get(name) for name in self.parameters}
+        return sql, {name: given.get(name) for name in taken}
 
 
 def all_reports() -> list[Report]:

@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -286,6 +288,27 @@ def test_report_rows_are_those_of_its_query(home: Path) -> None:
     assert "<script>" in told and not any(control in told for control in CONTROLS)
 
 
+def rounded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums of floats depend on their order in the last digits."""
+    return [
+        {key: round(value, 9) if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def test_report_by_round_gives_the_rows_of_one_round(home: Path) -> None:
+    asked = 0
+    for row in json.loads(invoke("reports", "--json", home=home)[1]):
+        if not row["grain"].startswith("round") or "round" in row["parameters"]:
+            continue
+        whole = json.loads(invoke("reports", row["report"], NAME, "--json", home=home)[1])
+        code, told, said = invoke("reports", row["report"], NAME, "--round", "1", "--json", home=home)
+        assert code == 0, said
+        assert rounded(json.loads(told)) == rounded(each for each in whole if each["round"] == 1)
+        asked += 1
+    assert asked > 15
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -295,6 +318,7 @@ def test_report_rows_are_those_of_its_query(home: Path) -> None:
         (["../checks/duplicate_keys", NAME], 74, "is not valid"),
         (["yield_by_round", "nobody"], 66, f"there are: {NAME}"),
         (["training_lineage", NAME], 64, "name it with --round N"),
+        (["first_solved", NAME, "--round", "1"], 64, "has no parameter round; it takes experiment"),
         (["yield_by_round", NAME, "--gpu-hour", "2"], 64, "has no parameter gpu_hour; it takes experiment"),
     ],
 )
