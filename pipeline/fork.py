@@ -27,6 +27,7 @@ _RECORDED = (
     "prompts.completion_prefix",
     "prompts.few_shot",
     "prompts.hinted_few_shot",
+    "evaluate.further",
 )
 
 

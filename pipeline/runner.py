@@ -212,7 +212,8 @@ def _loop(
             if pinned is not None and stage.sharded:
                 if waiting := _waiting_shards(session, stage, round_):
                     session.engines.close()  # its GPU is a shard's now
-                    pinned.run(stage.name, round_, waiting)
+                    ahead = stage.name in fused[:1] and session.config.shards > 1
+                    pinned.run(WRITE.name if ahead else stage.name, round_, waiting)
             else:
                 for shard in range(session.config.shards if stage.sharded else 1):
                     _run_shard(session, stage, round_, shard, total, fused=stage.name in fused)
@@ -282,7 +283,7 @@ def run_stage(
             )
         held.callback(session.engines.close)
         if force and set(WRITE.stages) & {stage.name for stage in stages}:
-            _remove_ahead(session, round_)  # or it would be found instead of being written again
+            _remove_ahead(session, round_, shard)  # or it would be found instead of being written again
         return [
             _run_shard(session, stage, round_, each, total, force=force, fused=fused)
             for stage in stages
@@ -465,9 +466,14 @@ def _discard_other_parts(ctx: StageContext) -> None:
             remove_parts(folder)
 
 
-def _remove_ahead(session: Session, round_: int) -> None:
-    """What was written before its stage began."""
-    shutil.rmtree(session.home.ahead(session.experiment, round_), ignore_errors=True)
+def _remove_ahead(session: Session, round_: int, shard: int | None = None) -> None:
+    """What was written before its stage began, by all shards or by one: others may be at work."""
+    folder = session.home.ahead(session.experiment, round_)
+    if shard is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for file in folder.rglob(f"*-{shard}-of-{session.config.shards}-*.parquet"):
+        file.unlink(missing_ok=True)
 
 
 def _went_on(session: Session, round_: int) -> bool:

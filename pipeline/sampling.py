@@ -314,7 +314,10 @@ class Sampler:
         parts = sorted(self._parts.glob(f"{number:05d}-*.parquet"))
         self._next_part = len(parts)
         for file in parts:
-            rows = list(read_rows(file))
+            found = list(read_rows(file))
+            rows = [row for row in found if row["rationale_id"] in known]
+            if len(rows) < len(found):  # what nobody asks for any more is no attempt
+                write_rows("parts", file, rows)
             done.update(row["rationale_id"] for row in rows)
             self._count(rows, known)
             self.sampled.resumed += len(rows)
@@ -339,8 +342,7 @@ class Sampler:
         counts.cut_off = counts.finish[FinishReason.LENGTH]
         counts.attempts = counts.finish.total() - counts.prompt_too_long
         if self._companion is not None:
-            asked = (row for row in rows if row["rationale_id"] in known)
-            self._companion.flushed((row, known[row["rationale_id"]][1].problem) for row in asked)
+            self._companion.flushed((row, known[row["rationale_id"]][1].problem) for row in rows)
 
     def _count_ahead(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """What was written ahead took its time from another stage, and left it to this one."""
@@ -366,7 +368,7 @@ class _Feed:
         yield from self._own
         if self._companion is None or not self._companion.fills:
             return
-        while self.left or (self._last and self._companion.waiting):
+        while self.left > 0 or (self._last and self._companion.waiting):
             request = self._companion.next()
             yield (request,) if request is not None else None
 

@@ -103,8 +103,10 @@ def _fuse(site: AirflowSite, experiment: str, stages: Mapping[str, Any]) -> None
         },
         stages["prepare"],
     )
-    _, second, *_ = WRITE.stages
-    after = list(stages)[list(stages).index(WRITE.stages[-1]) + 1]
+    first, second, *_ = WRITE.stages
+    order = list(stages)
+    before, after = order[order.index(first) - 1], order[order.index(WRITE.stages[-1]) + 1]
+    stages[before] >> write
     write >> [stages[second], stages[after]]
     # What only some configs ask for is skipped before its turn, so what follows must not wait for that alone.
     in_any_config = [stage.name for stage in STAGES if stage.name in WRITE.stages and stage.only_if is None]

@@ -631,6 +631,13 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _shares_are_of_something(self) -> ExperimentConfig:
         shares = {name: one.share for name, one in self.problems.sources.items() if one.share is not None}
+        for name in shares:
+            split = getattr(self.problems.sources[name], "split", Split.TRAIN)
+            if split is not Split.TRAIN:
+                raise ConfigError(
+                    f"problems.sources.{name}.share is {shares[name]}, but its split is {split}: a share is "
+                    "of the train problems that a round draws; set it to null"
+                )
         if shares and self.generate.problems is None:
             first = min(shares)
             raise ConfigError(

@@ -135,7 +135,8 @@ class AirflowSite(Section):
     """A round that takes longer since it was queued is reported as late, once, in the log of Airflow's
     triggerer or scheduler. None: never."""
     gpu: PlaceSite = option(default_factory=lambda: PlaceSite(priority=2))
-    """Stages that load a model: choose_temperature, generate, rationalize, regenerate, train, evaluate."""
+    """Stages that load a model: choose_temperature, generate, rationalize, regenerate, `write` (what does
+    these three in one), train, evaluate."""
     cpu: PlaceSite = option(default_factory=PlaceSite)
     """All other stages."""
     judge_on_gpu: bool = option(False)

@@ -5,7 +5,7 @@ runs in worker processes that are killed when they overrun. Importing this packa
 math-verify.
 """
 
-from pipeline.graders.grading import WINDOW, Grading, item_key, open_grading
+from pipeline.graders.grading import WINDOW, Grading, is_final, item_key, open_grading
 from pipeline.graders.registry import build_grader, extract_answer, grader_digest, parse_config
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "build_grader",
     "extract_answer",
     "grader_digest",
+    "is_final",
     "item_key",
     "open_grading",
     "parse_config",

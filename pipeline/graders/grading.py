@@ -21,7 +21,7 @@ WINDOW = 2_048
 CACHE = 100_000
 _POLL_EVERY = 32
 _WAIT_S = 0.5
-_NOT_CACHED = frozenset({"timeout", "crashed", "memory"})
+_OF_THE_MOMENT = frozenset({"timeout", "crashed", "memory"})
 """Outcomes of the machine's state rather than of the answer: asked again next time."""
 
 
@@ -168,7 +168,7 @@ class Grading:
         verdict = slot.ticket.verdict
         if slot.cache_key:
             self._in_flight.pop(slot.cache_key, None)
-            if not (verdict.outcome is Outcome.UNGRADED and verdict.reason in _NOT_CACHED):
+            if is_final(verdict):
                 self._cache[slot.cache_key] = verdict
                 if len(self._cache) > CACHE:
                     self._cache.popitem(last=False)
@@ -179,6 +179,11 @@ def _with(verdict: Verdict, key: str, elapsed_ms: float) -> Verdict:
     return Verdict(
         key, verdict.outcome, verdict.score, verdict.reason, verdict.answer, verdict.subscores, elapsed_ms
     )
+
+
+def is_final(verdict: Verdict) -> bool:
+    """Whether another try would say the same: a machine short of time or memory may have more later."""
+    return not (verdict.outcome is Outcome.UNGRADED and verdict.reason in _OF_THE_MOMENT)
 
 
 def item_key(item: GradeItem) -> str:

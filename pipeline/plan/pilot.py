@@ -105,6 +105,7 @@ def pilot_config(config: ExperimentConfig, problems: int) -> ExperimentConfig:
                 "schedule": "steps",
                 "steps": TIMED_STEPS,
                 "max_epochs": _NO_LIMIT,
+                "variants": None,
                 "keep": "all",
                 # A tracker follows the experiment, which has not begun.
                 "report_to": (),

@@ -177,9 +177,11 @@ def _gpu_hours(measured: Measured, stages: Mapping[str, Estimate]) -> Estimate |
     """Hours of a GPU, times those that a model is split over, as the report `cost_by_round` counts them."""
     if not measured.on_gpu:
         return None
-    spread = measured.config.engine.tensor_parallel
+    spread, processes = measured.config.engine.tensor_parallel, measured.config.train.processes
     on_gpu = [
-        each.times(1 if name == "train" else spread) for name, each in stages.items() if stage_named(name).gpu
+        each.times(processes if name == "train" else spread)
+        for name, each in stages.items()
+        if stage_named(name).gpu
     ]
     return total(on_gpu).times(1 / 3600)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.config.of_source import own_graders
 from pipeline.engines import Engine
-from pipeline.graders import WINDOW, Grading, item_key, open_grading
+from pipeline.graders import WINDOW, Grading, is_final, item_key, open_grading
 from pipeline.records import Completion, FinishReason, Outcome, Problem, Request, Verdict
 from pipeline.sampling import Ask, Companion, Job
 from pipeline.stages.ahead import Ahead
@@ -187,7 +187,7 @@ class Beside:
     def _collect(self, wait_s: float = 0.0) -> None:
         for verdict in self._grading.take(wait_s):
             offered = self._offered.pop(verdict.key)
-            if offered.item_key not in self._known:
+            if offered.item_key not in self._known and is_final(verdict):
                 self._graded.append((offered.item_key, verdict))
             if offered.problem is not None and self._tail is not None:
                 tally = self._tallies[offered.problem.problem_id]

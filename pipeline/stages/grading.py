@@ -80,9 +80,8 @@ class Grades:
         if config.second_grader is None:
             return
         self.disagreements = 0
-        for row in verdict_rows(
-            config.second_grader, self._attempts(), workers=config.workers, decides=False
-        ):
+        attempts = self._not_decided_by(config.second_grader)
+        for row in verdict_rows(config.second_grader, attempts, workers=config.workers, decides=False):
             self.disagreements += first_outcomes[row["rationale_id"]] != str(row["outcome"])
             yield row
 
@@ -98,6 +97,14 @@ class Grades:
     def _of_grader(self, grader: GraderConfig) -> Iterator[Mapping[str, Any]]:
         own, default = own_graders(self._ctx.config), self._ctx.config.verify.grader
         return (row for row in self._attempts() if own.get(row["source"], default) == grader)
+
+    def _not_decided_by(self, grader: GraderConfig) -> Iterator[Mapping[str, Any]]:
+        """The attempts that it has not graded already, as the grader of their source."""
+        own, default = own_graders(self._ctx.config), self._ctx.config.verify.grader
+        digest = grader_digest(grader)
+        same = {name: grader_digest(one) == digest for name, one in own.items()}
+        else_same = grader_digest(default) == digest
+        return (row for row in self._attempts() if not same.get(row["source"], else_same))
 
     def sentence(self) -> str:
         """`2,400 attempts: 410 correct, 1,990 wrong, 0 ungraded; the second grader differs on 12`."""

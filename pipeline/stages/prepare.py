@@ -20,6 +20,7 @@ from pipeline.prompts import PromptBook
 from pipeline.prompts.of_experiment import book_of
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Output, StageContext, StageResult, problem_of, result
+from pipeline.stages.dev import check_dev_problems
 from pipeline.stages.exemplars import exemplar_notes
 from pipeline.store import Store
 
@@ -41,6 +42,7 @@ def _first(ctx: StageContext) -> StageResult:
         ctx.tokenizer().render_chat if ctx.config.prompts.chat else None,
     )
     _try_hint(ctx.config, loaded, book)
+    check_dev_problems(ctx.config, sum(problem.split is Split.DEV for problem in loaded.problems))
     output.write("problems", (_problem_row(problem, book, 0) for problem in loaded.problems))
     if own_prompts(ctx.config) or own_graders(ctx.config) or shares(ctx.config):
         output.add(stage_config(ctx.config, ("problems.sources",)))  # what later stages take from sources

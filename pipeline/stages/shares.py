@@ -25,9 +25,10 @@ def parts_by_share(
 ) -> Iterator[tuple[Sequence[DrawableT], int]]:
     """The problems of each source that has a share, with their number of `wanted`; then all others, with the
     rest. Without shares: all problems and `wanted`."""
-    left = wanted
+    left, shared = wanted, 0.0
     for source, share in shares.items():
-        number = min(round(wanted * share), left)
+        shared += share
+        number = min(left, round(wanted * shared) - (wanted - left))  # so that nothing is lost by rounding
         left -= number
         yield [problem for problem in problems if problem.source == source], number
     yield [problem for problem in problems if problem.source not in shares], left

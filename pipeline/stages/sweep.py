@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.experiment import TrainConfig, TrainVariant
-from pipeline.errors import ConfigError, DivergedError
+from pipeline.engines.adapters import is_adapter
+from pipeline.errors import DivergedError
 from pipeline.measures import Share
 from pipeline.records import Problem, Split
 from pipeline.stages.base import Model, StageContext
+from pipeline.stages.dev import check_dev_problems
 from pipeline.stages.measuring import greedy_accuracy, problems_measured
 from pipeline.training import TrainResult, TrainSpec, remove_checkpoint, train
 
@@ -74,11 +76,7 @@ def best_of(ctx: StageContext, specs: Sequence[TrainSpec]) -> tuple[Candidate, l
     DivergedError where every variant diverged.
     """
     problems = problems_measured(ctx, Split.DEV)
-    if not problems and ctx.config.train.held_out is None:
-        raise ConfigError(
-            f"train.variants has {len(specs)} variants, but experiment {ctx.experiment} has no dev problems "
-            "to tell which is best: add a source with split: dev, or set train.held_out, for example to 0.1"
-        )
+    check_dev_problems(ctx.config, len(problems))
     candidates = [_trained(ctx, index, spec) for index, spec in enumerate(specs)]
     alive = [each for each in candidates if each.trained is not None]
     if not alive:
@@ -113,7 +111,8 @@ def _trained(ctx: StageContext, index: int, spec: TrainSpec) -> Candidate:
 def _measure(ctx: StageContext, candidate: Candidate, problems: Sequence[Problem]) -> None:
     assert candidate.trained is not None, "only what was trained is measured"
     started = time.monotonic()
-    model = Model(candidate.trained.path, candidate.trained.content_hash)
+    path = candidate.trained.path
+    model = Model(path, candidate.trained.content_hash, ctx.base if is_adapter(path) else None)
     candidate.dev = greedy_accuracy(ctx, problems, model, candidate.name)
     candidate.seconds += time.monotonic() - started
     ctx.progress.note(

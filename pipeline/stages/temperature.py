@@ -16,6 +16,7 @@ from pipeline.identity import seed_of
 from pipeline.records import Origin, Problem, Purpose, Split
 from pipeline.sampling import Ask, Sampler
 from pipeline.stages.base import StageContext, StageResult, problem_of
+from pipeline.stages.dev import check_dev_problems
 from pipeline.stages.grading import verdict_rows, with_problem
 from pipeline.stages.writing import attempts_result, sample, sampling_of
 
@@ -42,11 +43,7 @@ def run(ctx: StageContext) -> StageResult:
 def _slice(ctx: StageContext, config: TemperatureConfig) -> list[Problem]:
     """Dev problems drawn by seed, the same in every round."""
     rows = ctx.store.rows("problems_of_split", experiment=ctx.experiment, split=Split.DEV)
-    if not rows:
-        raise ConfigError(
-            "generate.temperatures chooses on dev problems, and this experiment has none: give a source of "
-            "problems split: dev, or set generate.temperatures to null"
-        )
+    check_dev_problems(ctx.config, len(rows))
     seed = ctx.config.seed
     ranked = sorted(rows, key=lambda row: seed_of(seed, 0, "temperature", row["problem_id"], 0))
     return sorted(map(problem_of, ranked[: config.problems]), key=lambda problem: problem.problem_id)

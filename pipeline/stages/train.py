@@ -124,10 +124,12 @@ def _train(
         assert best.trained is not None, "the best of a sweep was trained"
         return best.trained, [each.as_fields(best) for each in candidates]
     except DivergedError as error:
+        slower = f"train.learning_rate={ctx.config.train.learning_rate / 10:g}"
+        if ctx.config.train.variants is not None:
+            slower = "'train.variants=[...]' with lower learning rates"
         raise DivergedError(
             f"{error}. What decides the outcome is recorded with experiment {ctx.experiment}, so go on under "
-            f"a new name: star fork {ctx.experiment} NEW --from-round {ctx.round - 1} --set "
-            f"train.learning_rate={ctx.config.train.learning_rate / 10:g}"
+            f"a new name: star fork {ctx.experiment} NEW --from-round {ctx.round - 1} --set {slower}"
         ) from None
 
 
@@ -144,7 +146,11 @@ def _spec(
         pad_id=ctx.tokenizer().pad_id,
         lineage=_lineage(ctx, start.content_hash, training_set.digest),
         tracking=Tracking.of_training(
-            ctx.config.train, ctx.experiment, ctx.round, ctx.home.trackers(ctx.experiment)
+            ctx.config.train,
+            ctx.experiment,
+            ctx.round,
+            ctx.home.trackers(ctx.experiment),
+            variant=None if variant == VARIANT else variant,
         ),
         held_out_path=training_set.held_out_path,
     )

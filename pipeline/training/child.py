@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import StarError
-from pipeline.process import spare_imports
 from pipeline.training.events import leave, take_over_output
 from pipeline.training.processes import check_devices, said_by_main
 from pipeline.training.spec import TrainSpec
@@ -23,7 +22,6 @@ def main(spec_path: str, folder: str, states: str) -> NoReturn:
 
     One of several processes where `accelerate launch` started them.
     """
-    spare_imports()
     say = said_by_main(take_over_output())
     spec = TrainSpec.from_json(Path(spec_path).read_text(encoding="utf-8"))
     try:

@@ -77,8 +77,10 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
             path=spec.output, content_hash=known["content_hash"], **{**known["result"], **untimed}
         )
     checkpoints.check_free_disk(spec.start_path, spec.output)
-    # Another size of forward passes rounds otherwise: what it goes on from would not be its own.
-    states = checkpoints.states_folder(spec.output, digest([spec_digest, micro_batch(spec.config)]))
+    # Another size of forward passes rounds otherwise, and several processes do: what such a training goes on
+    # from would not be its own.
+    passes = [micro_batch(spec.config), spec.config.processes, spec.config.launched]
+    states = checkpoints.states_folder(spec.output, digest([spec_digest, *passes]))
     work = checkpoints.work_folder(spec.output, states)
     try:
         folder = work / "checkpoint"

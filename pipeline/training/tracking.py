@@ -43,10 +43,18 @@ class Tracking:
         return cls(config.report_to, name, name, folder)
 
     @classmethod
-    def of_training(cls, config: TrainConfig, experiment: str, round_: int, folder: Path) -> Tracking | None:
-        """The run of one round's training."""
+    def of_training(
+        cls,
+        config: TrainConfig,
+        experiment: str,
+        round_: int,
+        folder: Path,
+        variant: str | None = None,
+    ) -> Tracking | None:
+        """The run of one round's training, or of one `variant` of its sweep."""
         whole = cls.of_rounds(config, experiment, folder)
-        return whole and cls(whole.report_to, f"{whole.run}-r{round_:03d}", whole.run, folder)
+        which = f"r{round_:03d}" if variant is None else f"r{round_:03d}-{variant}"
+        return whole and cls(whole.report_to, f"{whole.run}-{which}", whole.run, folder)
 
     def as_fields(self) -> dict[str, Any]:
         """For JSON."""

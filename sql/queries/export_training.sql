@@ -1,4 +1,5 @@
--- grain: training row of round $round that the loop made (general data is left out), with its problem and what people said of the attempt
+-- grain: row of the loop (no general data) that the model of round $round was trained on, with its problem and what
+-- people said of the attempt
 select
     current_training_rows.prompt,
     current_training_rows.completion,
@@ -15,6 +16,11 @@ select
     current_training_rows.rationale_id,
     current_training_rows.tokens
 from current_training_rows
+anti join current_rejections as held_out
+    on held_out.experiment = current_training_rows.experiment
+    and held_out.round = current_training_rows.round
+    and held_out.rationale_id = current_training_rows.rationale_id
+    and held_out.reason = 'held_out'
 left join current_problems
     on current_problems.experiment = current_training_rows.experiment
     and current_problems.problem_id = current_training_rows.problem_id

@@ -38,7 +38,8 @@ spent as (
         sum(stage_runs.seconds) as seconds,
         coalesce(sum(
             stage_runs.seconds / 3600 * case
-                when stage_runs.stage = 'train' then 1
+                when stage_runs.stage = 'train'
+                    then coalesce(cast(rounds.config ->> '$.train.processes' as integer), 1)
                 else coalesce(cast(rounds.config ->> '$.engine.tensor_parallel' as integer), 1)
             end
         ) filter (

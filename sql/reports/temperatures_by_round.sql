@@ -42,7 +42,7 @@ scored as (
 final as (
     select
         *,
-        row_number() over (partition by round order by score desc, temperature) = 1 as chosen
+        row_number() over (partition by round order by round(score, 9) desc, temperature) = 1 as chosen
     from scored
 )
 

@@ -35,6 +35,11 @@ final as (
         rows.completion,
         rows.tokens
     from current_training_rows as rows
+    anti join current_rejections as held_out
+        on held_out.experiment = rows.experiment
+        and held_out.round = rows.round
+        and held_out.rationale_id = rows.rationale_id
+        and held_out.reason = 'held_out'
     join experiments on experiments.experiment = rows.experiment
     left join rationales as attempts
         on attempts.experiment = rows.experiment

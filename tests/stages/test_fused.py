@@ -16,6 +16,7 @@ from pipeline.engines.scripted import ScriptedEngine
 from pipeline.errors import ConfigError
 from pipeline.paths import Home
 from pipeline.progress import LogProgress, Task
+from pipeline.records import Request
 from pipeline.runner import run_stage
 from pipeline.store.checks import run_checks
 from tests.stages.conftest import Lab, lab, right, text_base  # noqa: F401
@@ -95,15 +96,18 @@ class _Stopping:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, str, int]]]:
     """What the scripted engine wrote, one list for each time that it was asked for completions."""
     passes: list[list[tuple[str, str, int]]] = []
-    complete = ScriptedEngine.complete
+    complete, completion_of = ScriptedEngine.complete, ScriptedEngine._completion
 
     def recorded(self: ScriptedEngine, groups: Any, sampling: Any) -> Iterator[Any]:
         passes.append([])
-        for completions in complete(self, groups, sampling):
-            passes[-1] += [self.keys[completion.request_id] for completion in completions]
-            yield completions
+        yield from complete(self, groups, sampling)
+
+    def noted(self: ScriptedEngine, request: Request) -> Any:
+        passes[-1].append(self.keys[request.request_id])
+        return completion_of(self, request)
 
     monkeypatch.setattr(ScriptedEngine, "complete", recorded)
+    monkeypatch.setattr(ScriptedEngine, "_completion", noted)
     return passes
 
 

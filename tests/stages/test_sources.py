@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.graders import grader_digest
 from pipeline.records import Problem, Split
 from pipeline.stages.generate import draw
+from pipeline.stages.shares import parts_by_share
 from pipeline.store.checks import run_checks
 from tests.stages.conftest import CONFIG, Lab, right
 
@@ -97,6 +98,17 @@ def test_source_with_a_share_gives_it_and_the_others_the_rest(tmp_path: Path) ->
     )
     assert Counter(one.source for one in draw(sources, config, 1)) == {"a": 50, "b": 10, "c": 40}
     assert draw(sources, config, 1) == draw(sources, config, 1) != draw(sources, config, 2)
+
+
+def test_shares_of_everything_lose_no_problem_to_rounding() -> None:
+    problems = [
+        Problem(f"{name}{index}", Split.TRAIN, "?", "0", source=name)
+        for name in "abc"
+        for index in range(300)
+    ]
+    for wanted in (249, 250, 401):
+        parts = parts_by_share(problems, wanted, {"a": 0.25, "b": 0.25, "c": 0.5})
+        assert sum(number for _, number in parts) == wanted
 
 
 def test_source_smaller_than_its_share_gives_all_it_has(tmp_path: Path) -> None:

@@ -89,6 +89,20 @@ def test_train_sweep_takes_the_best_variant_on_dev_and_keeps_what_each_came_to(s
     assert solved.rows(executions) == [(1,)]  # done is done
 
 
+@pytest.mark.slow
+def test_train_sweep_of_adapters_is_measured_on_their_base(lab: Lab) -> None:
+    lab.run(
+        *("select.filter=none", "select.cut_off=true", "generate.max_tokens=4", "rationalize.enabled=false"),
+        "train.variants=[{learning_rate: 1.0e-3}, {learning_rate: 1.0e-2}]",
+        *("train.lora={r: 4, merge: false}", "train.epochs=1", "train.batch_size=2"),
+        *("engine={kind: transformers, device: cpu}", "evaluate.max_tokens=4"),
+        until="train",
+    )
+    variants = lab.store.rows("reports/training_variants", experiment="lab")
+    assert [row["dev_accuracy"] is None for row in variants] == [False, False]
+    assert sum(row["taken"] for row in variants) == 1
+
+
 def test_train_sweep_that_nothing_can_decide_is_refused(tmp_path: Path, text_base: Path) -> None:
     lab = Lab(tmp_path, text_base, train=2, dev=0)
     for index in range(2):
