@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            states.rmdir()  # without a state in it
     return TrainResult(path=spec.output, content_hash=content_hash, **result)
 
 
