@@ -26,6 +26,7 @@ from typing import Any
 from pipeline.airflow import LAUNCHER, ROUNDS, run_id_of
 from pipeline.airflow.api import Api, ApiError
 from pipeline.paths import Home
+from pipeline.rounds import WRITE
 from pipeline.store import Store
 
 PATIENCE_S = 1800.0
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--config", default="smoke")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--fuse", action="store_true", help="with generate.fuse: one task writes and grades")
     parser.add_argument("--port", type=int, default=8099)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, airflow(Path(folder), options.port) as api:
@@ -49,7 +51,9 @@ def main() -> None:
         for number in range(options.repeat):
             star_run(home, options.config, f"hand-{number}", options.rounds)
             by_hand.append(rounds_by_hand(home, f"hand-{number}"))
-            by_airflow.append(by_dag_runs(api, home, options.config, f"dag-{number}", options.rounds))
+            conf: dict[str, Any] = {"experiment": f"dag-{number}", "config": options.config}
+            conf |= {"rounds": options.rounds, "further": ["generate.fuse=true"] if options.fuse else []}
+            by_airflow.append(by_dag_runs(api, home, conf))
             print(f"repetition {number + 1} of {options.repeat} is done", file=sys.stderr, flush=True)
         show(options, by_hand, by_airflow)
 
@@ -115,16 +119,17 @@ def rounds_by_hand(home: Home, experiment: str) -> dict[int, float]:
     return found
 
 
-def by_dag_runs(
-    api: Api, home: Home, config: str, experiment: str, rounds: int
-) -> dict[int, dict[str, dict[str, float]]]:
+def by_dag_runs(api: Api, home: Home, conf: dict[str, Any]) -> dict[int, dict[str, dict[str, float]]]:
     """Round -> task -> seconds between, before, stage, after."""
-    conf = {"experiment": experiment, "config": config, "rounds": rounds}
+    experiment, rounds = conf["experiment"], conf["rounds"]
     runs = {0: (LAUNCHER, str(api.trigger(LAUNCHER, conf)["dag_run_id"]))}
     runs.update({round_: (ROUNDS, run_id_of(experiment, round_)) for round_ in range(1, rounds + 1)})
     for dag_id, run_id in runs.values():
         wait(lambda dag_id=dag_id, run_id=run_id: ended(api, dag_id, run_id))
     stages = {(row[0], row[1]): row[2:] for row in stage_times(home, experiment)}
+    for round_ in range(1, rounds + 1):
+        fused = [stages[round_, name] for name in WRITE.stages if (round_, name) in stages]
+        stages[round_, WRITE.name] = (min(begun for begun, _ in fused), max(done for _, done in fused))
     return {round_: tasks_of(api, round_, *runs[round_], stages) for round_ in runs}
 
 
@@ -142,7 +147,8 @@ def tasks_of(
     assert run is not None
     at = instant(run["start_date"])
     found: dict[str, dict[str, float]] = {}
-    for task in sorted(api.tasks(dag_id, run_id), key=lambda task: task["start_date"]):
+    started = [task for task in api.tasks(dag_id, run_id) if task["start_date"]]  # prepare skips some at once
+    for task in sorted(started, key=lambda task: str(task["start_date"])):
         start, end = instant(task["start_date"]), instant(task["end_date"])
         between = max((start - at).total_seconds(), 0.0)
         begun, done = stages.get((round_, task["task_id"]), (end, end))
@@ -161,7 +167,8 @@ def instant(text: str) -> datetime:
 def show(options: argparse.Namespace, by_hand: list[dict[int, float]], by_airflow: list[Any]) -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("apache-airflow", "duckdb", "torch"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
-    print(f"{options.config}, {options.rounds} rounds, medians of {options.repeat}\n")
+    fused = ", generate.fuse" if options.fuse else ""
+    print(f"{options.config}{fused}, {options.rounds} rounds, medians of {options.repeat}\n")
     print("| round | star run, s | Airflow, s | more, s | between | before | after |")
     print("|---|---|---|---|---|---|---|")
     for round_ in sorted(by_hand[0]):
