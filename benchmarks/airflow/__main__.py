@@ -147,7 +147,8 @@ def tasks_of(
     assert run is not None
     at = instant(run["start_date"])
     found: dict[str, dict[str, float]] = {}
-    started = [task for task in api.tasks(dag_id, run_id) if task["start_date"]]  # prepare skips some at once
+    # What prepare skips at once was never started.
+    started = [task for task in api.tasks(dag_id, run_id) if task["start_date"] and task["pid"]]
     for task in sorted(started, key=lambda task: str(task["start_date"])):
         start, end = instant(task["start_date"]), instant(task["end_date"])
         between = max((start - at).total_seconds(), 0.0)

@@ -127,18 +127,29 @@ def load_tokenizer(path: Path, *, chat: bool) -> Tokenizer:
 
 
 def _load_backend(path: Path) -> Any:
-    from transformers import AutoTokenizer
-
     if not path.is_dir():
         raise ModelLoadError(f"no model folder at {path}; tried to read its tokenizer")
     try:
-        return AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+        if _names_the_plain_class(path):
+            from transformers import TokenizersBackend as Loader
+        else:
+            from transformers import AutoTokenizer as Loader
+        return Loader.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         found = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
         raise ModelLoadError(
             f"cannot load a tokenizer from {path} (trust_remote_code is off): {one_line(error)}. "
             f"Found in the folder: {found}; expected tokenizer.json and tokenizer_config.json"
         ) from error
+
+
+def _names_the_plain_class(path: Path) -> bool:
+    """Whether AutoTokenizer would take TokenizersBackend, which needs no torch: 3 s that `select` is spared."""
+    settings = path / "tokenizer_config.json"
+    if not settings.is_file() or not (path / "tokenizer.json").is_file() or (path / "tekken.json").is_file():
+        return False
+    named = json.loads(settings.read_text(encoding="utf-8"))
+    return named.get("tokenizer_class") == "TokenizersBackend" and "auto_map" not in named
 
 
 def _generation_stop_ids(path: Path) -> list[int]:

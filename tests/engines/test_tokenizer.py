@@ -1,6 +1,8 @@
 """Special tokens: what a prompt gets, what ends a completion, what is skipped."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,20 @@ def test_tokenizer_of_a_folder_without_files_says_what_it_found(tmp_path: Path) 
 
 def test_template_of_the_fixture_is_the_saved_one(byte_model: Path) -> None:
     assert (byte_model / "chat_template.jinja").read_text() == CHATML
+
+
+@pytest.mark.parametrize("model", ["word_model", "byte_model"])
+def test_tokenizer_of_the_plain_class_is_that_of_auto_tokenizer_and_needs_no_torch(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(model)
+    from transformers import AutoTokenizer
+
+    theirs, ours = AutoTokenizer.from_pretrained(path), load_tokenizer(path, chat=False)
+    assert type(ours._backend) is type(theirs)
+    assert ours.encode_prompt("w1 w2 w3") == theirs("w1 w2 w3")["input_ids"]
+    code = (
+        "import sys; from pathlib import Path; from pipeline.engines.tokenizer import load_tokenizer; "
+        "load_tokenizer(Path(sys.argv[1]), chat=False); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
