@@ -144,7 +144,7 @@ def _load_backend(path: Path) -> Any:
 
 
 def _names_the_plain_class(path: Path) -> bool:
-    """Whether AutoTokenizer would take TokenizersBackend, which needs no torch: 3 s that `select` is spared."""
+    """Whether AutoTokenizer would take TokenizersBackend, which needs no torch: `select` is spared 3 s."""
     settings = path / "tokenizer_config.json"
     if not settings.is_file() or not (path / "tokenizer.json").is_file() or (path / "tekken.json").is_file():
         return False
