@@ -8,6 +8,7 @@ A companion sees completions as they are flushed, and may have the engine write 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import time
@@ -81,7 +82,7 @@ class Job:
             problem_id=ask.problem.problem_id,
             sample=ask.sample,
             prompt_hash=text_hash(ask.prompt.text),
-            sampling=asdict(self.sampling),
+            sampling=_fields_of(self.sampling),
             seed=seed,
             model_hash=engine.model_hash,
         )
@@ -120,7 +121,7 @@ class Job:
             "text_chars": len(text),
             "norm_hash": norm_hash(text),
             "mean_logprob": completion.mean_logprob,
-            "sampling": asdict(self.sampling),
+            "sampling": _fields_of(self.sampling),
             "seed": self._seed(ask),
             "engine": engine.kind,
             "model_hash": engine.model_hash,
@@ -371,6 +372,12 @@ class _Feed:
         while self.left > 0 or (self._last and self._companion.waiting):
             request = self._companion.next()
             yield (request,) if request is not None else None
+
+
+@functools.lru_cache(maxsize=16)
+def _fields_of(sampling: Sampling) -> dict[str, Any]:
+    """As JSON; the same for every row of a job."""
+    return asdict(sampling)
 
 
 def remove_parts(folder: Path) -> None:
